@@ -1,0 +1,1 @@
+"""Example: a night street that the project draws itself, in linear light."""

@@ -1,0 +1,6 @@
+"""Entry: ``python -m nightfix``."""
+
+from nightfix.cli import main
+
+if __name__ == "__main__":
+    main()

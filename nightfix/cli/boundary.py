@@ -1,0 +1,70 @@
+"""Entry: the one place where errors become lines on stderr and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from nightfix import __version__
+from nightfix.errors import DeviceError, InputError, NightFixError, OutputError, WeightsError
+
+BUG = 1
+INTERRUPTED = 130
+EXIT_CODES: dict[type[BaseException], int] = {
+    InputError: 3,
+    WeightsError: 4,
+    DeviceError: 5,
+    OutputError: 6,
+}
+
+
+def exit_code(error: NightFixError) -> int:
+    """Return the exit code of an error's family."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), BUG)
+
+
+def report(error: NightFixError) -> None:
+    """Write an error and what to do about it on stderr."""
+    if os.environ.get("NIGHTFIX_DEBUG"):
+        traceback.print_exception(error)
+    print(f"error: {error.message}", file=sys.stderr)
+    print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def finish(failures: list[NightFixError]) -> None:
+    """Report what failed and leave with the first failure's code, if there is one."""
+    for failure in failures:
+        report(failure)
+    if failures:
+        raise typer.Exit(exit_code(failures[0]))
+
+
+class Boundary(TyperGroup):
+    """The command group that catches what its commands raise."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command and turn errors into exit codes; a bug keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except NightFixError as error:
+            report(error)
+            raise typer.Exit(exit_code(error)) from error
+        except KeyboardInterrupt as error:
+            print("interrupted: what was finished is kept", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError:
+            # The reader of our output has left; there is nobody to tell.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            raise typer.Exit(0) from None
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] in {"typer", "click"}:
+                raise
+            traceback.print_exception(error)
+            print(f"error: this is a bug in NightFix {__version__}", file=sys.stderr)
+            print("hint: please report it with the lines above", file=sys.stderr)
+            raise typer.Exit(BUG) from error

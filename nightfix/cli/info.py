@@ -1,0 +1,90 @@
+"""Entry: ``nightfix info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from nightfix.cli.boundary import finish
+from nightfix.conditioning import auto_steps, condition
+from nightfix.errors import NightFixError
+from nightfix.pipeline import camera_name, format_exposure_time
+from nightfix.raw import RawImage, read_raw
+
+
+def info(
+    files: Annotated[list[Path], typer.Argument(help="Camera RAW files.", show_default=False)],
+) -> None:
+    """Show what a RAW file says and what NightFix would do with it.
+
+    Example: nightfix info photo.ARW
+    """
+    failures = []
+    for path in files:
+        try:
+            raw = read_raw(path)
+            rows = {"file": str(path), **_photo(raw), **_plan(raw)}
+        except NightFixError as error:
+            failures.append(error)
+            continue
+        print("\n".join(f"{key + ':':<16} {value}" for key, value in rows.items()), end="\n\n")
+    finish(failures)
+
+
+def _photo(raw: RawImage) -> dict[str, str]:
+    """Return what the file says."""
+    metadata, exposure = raw.metadata, raw.metadata.exposure
+    height, width = raw.mosaic.shape
+    unknown = "unknown"
+    black = " ".join(f"{value:g}" for value in raw.black_level.ravel())
+    neutral = raw.as_shot_neutral
+    return {
+        "camera": camera_name(metadata) or unknown,
+        "lens": metadata.lens or unknown,
+        "exposure time": format_exposure_time(exposure.exposure_time).replace(
+            "unknown exposure time", unknown
+        ),
+        "ISO": unknown if exposure.iso_speed is None else f"{exposure.iso_speed:g}",
+        "aperture": unknown if exposure.f_number is None else f"f/{exposure.f_number:.3g}",
+        "focal length": (
+            unknown if exposure.focal_length is None else f"{exposure.focal_length:.4g} mm"
+        ),
+        "size": f"{width} x {height} px, crop {raw.crop.width} x {raw.crop.height}",
+        "orientation": str(raw.orientation),
+        "CFA": raw.cfa_pattern or "none (monochrome)",
+        "levels": f"black {black}, white {raw.white_level:g} ({raw.bit_depth} bit)",
+        "as-shot neutral": (
+            unknown if neutral is None else " ".join(f"{value:.4f}" for value in neutral)
+        ),
+        "color matrices": ", ".join(
+            _LIGHTS.get(m.illuminant, str(m.illuminant)) for m in raw.color_matrices
+        )
+        or unknown,
+        "clipped": f"{100 * float(np.mean(raw.mosaic >= 0.999)):.3g} % of the samples",
+    }
+
+
+#: Names of the EXIF light sources that color matrices are measured under.
+_LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: "tungsten"}
+
+
+def _plan(raw: RawImage) -> dict[str, str]:
+    """Return what would be done."""
+    chosen = condition(raw)
+    noise, amplified = chosen.noise, chosen.amplification
+    rows = {
+        "noise": f"a {noise.a:.3g}, b {noise.b:.3g} (variance = a x + b, white = 1)",
+        "noise source": {
+            "tag": "NoiseProfile of the file",
+            "table": "measured camera table",
+            "photo": "estimated from the photo itself",
+        }[noise.source],
+        "ratio": f"{amplified.ratio:.4g} ({amplified.reason})",
+        "steps": f"{auto_steps(chosen)} with --steps auto",
+    }
+    if chosen.warning:
+        rows["note"] = chosen.warning
+    return rows

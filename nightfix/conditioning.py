@@ -1,0 +1,113 @@
+"""Condition: all that the network is told about one photo."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nightfix.amplification import Amplification, amplification
+from nightfix.noise import NoiseModel, choose_noise
+from nightfix.raw import RawImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditioning:
+    """What decides, beside the pixels, how a photo is restored.
+
+    Parameters
+    ----------
+    amplification : Amplification
+        Target exposure over captured exposure, and how it was chosen.
+    noise : NoiseModel
+        Noise of the capture, variance = a*x + b with 1.0 = white level, and its source.
+    warning : str
+        A sentence where the noise model and the photo disagree, else empty.
+    blur : bool or None
+        Whether the photo is to be treated as shaken; None leaves it to the network.
+    """
+
+    amplification: Amplification
+    noise: NoiseModel
+    warning: str = ""
+    blur: bool | None = None
+
+    @property
+    def amplified_noise(self) -> float:
+        """Standard deviation of the noise after amplification, on the stabilized scale [white].
+
+        That of :class:`nightfix.diffusion.VarianceStabilizer`, without a tensor.
+        """
+        a = self.noise.a * self.amplification.ratio
+        b = self.noise.b * self.amplification.ratio**2
+        offset = 0.375 * a * a + b
+        return (math.sqrt(a + offset) + math.sqrt(offset)) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a photo is restored, beside what its conditioning says.
+
+    Parameters
+    ----------
+    steps : int
+        Network passes, >= 1; 0 lets :func:`auto_steps` choose.
+    strength : float
+        0 (the amplified capture) to 100 (the restored picture), blended on RAW values.
+    headroom : float
+        Stops kept above the target's white, >= 0 [EV].
+    seed : int
+        Seed of the photons drawn between the passes.
+    deterministic : bool
+        Add the expected light between the passes, without drawing its shot noise.
+    tile : int or None
+        Side of a tile [mosaic px]; None suits the device.
+    """
+
+    steps: int = 3
+    strength: float = 100.0
+    headroom: float = 3.0
+    seed: int = 0
+    deterministic: bool = False
+    tile: int | None = None
+
+
+def auto_steps(conditioning: Conditioning) -> int:
+    """Choose the number of passes from the noise after amplification.
+
+    Notes
+    -----
+    The measure is the noise on the stabilized scale that the first pass sees. The
+    thresholds were fitted on the validation set; the model card has the figures.
+    """
+    noise = conditioning.amplified_noise
+    return 1 if noise < 0.03 else 2 if noise < 0.08 else 3
+
+
+def condition(
+    raw: RawImage,
+    *,
+    ratio: float | None = None,
+    ev: float | None = None,
+    target_exposure: float | None = None,
+    deblur: bool | None = None,
+) -> Conditioning:
+    """Work out the amplification and the noise of a photo.
+
+    Parameters
+    ----------
+    raw : RawImage
+        The photo as read.
+    ratio, ev, target_exposure : float or None
+        Three ways to give the amplification, at most one of them: as a ratio >= 1, in
+        stops, or as the exposure time of the picture that is wanted [s]. None meters.
+    deblur : bool or None
+        Whether to treat the photo as shaken; None leaves it to the network.
+
+    Raises
+    ------
+    MissingMetadataError
+        If a target exposure is given and the photo's own is not known.
+    """
+    amplified = amplification(raw, ratio=ratio, ev=ev, target_exposure=target_exposure)
+    noise, warning = choose_noise(raw)
+    return Conditioning(amplification=amplified, noise=noise, warning=warning, blur=deblur)

@@ -1,0 +1,1 @@
+"""Tables and weights that come with the package."""

@@ -1,0 +1,326 @@
+"""Restore: the conditional denoiser F(X_t, Y, lambda_t, lambda_T, lambda_ref, ISO, t).
+
+One network for every camera, ratio and step. It sees the current sample and the
+capture, each through the variance-stabilizing transform of its own noise, and
+answers in units of the capture's noise. All that is one number for the whole
+frame (noise, exposures, blur) enters through feature-wise modulation (FiLM) in
+every block, so no statistics of a tile are ever taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nightfix.diffusion import VarianceStabilizer
+
+#: Brightest value, in units of the target's white, that the network is shown.
+CEILING = 2.0
+
+_SLOPE = 0.2
+_CONDITION_NUMBERS = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """What is needed to build a network before its weights are loaded.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"unet"`` or ``"nafnet"``.
+    widths : tuple of int
+        Channels a level, finest first.
+    blocks : int
+        Blocks a level (NAFNet only; the U-Net has one of two convolutions).
+    capture_width : int
+        Channels of the capture's own encoder; 0 leaves it out.
+    embedding : int
+        Width of the condition's embedding.
+    """
+
+    backbone: str = "unet"
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    blocks: int = 1
+    capture_width: int = 16
+    embedding: int = 128
+
+
+class Condition(NamedTuple):
+    """Numbers that hold for the whole frame, each of shape (B, 1, 1, 1), float32.
+
+    ``ratio`` (lambda_ref) and ``exposure`` (lambda_t) in units of the captured
+    exposure; ``a``, ``b`` the capture's noise before amplification; ``blur`` 1 for a
+    shaken capture, -1 for a still one, 0 where that is not known.
+    """
+
+    ratio: Tensor
+    exposure: Tensor
+    a: Tensor
+    b: Tensor
+    blur: Tensor
+
+    def stabilizer(self, exposure: Tensor | float = 1.0) -> VarianceStabilizer:
+        """Return the transform for a sample that has reached ``exposure``."""
+        remaining = self.ratio / exposure
+        return VarianceStabilizer(self.a * remaining, self.b * remaining**2)
+
+    def numbers(self) -> Tensor:
+        """Return the condition as numbers of order one, shape (B, 9)."""
+        own, capture = self.stabilizer(self.exposure), self.stabilizer()
+        time = (self.exposure - 1) / (self.ratio - 1).clamp_min(1e-6)
+        columns = [
+            torch.log(capture.noise) / 2 + 1.5,
+            torch.log(own.noise) / 2 + 1.5,
+            torch.log(self.ratio) / 3,
+            torch.log(self.exposure) / 3,
+            time.clamp(0, 1),
+            torch.log(capture.a) / 4 + 1.5,
+            torch.log(capture.b + 1e-9) / 8 + 1,
+            self.blur.clamp_min(0),
+            (-self.blur).clamp_min(0),
+        ]
+        return torch.cat([column.flatten(1) for column in columns], 1)
+
+
+class FiLM(nn.Module):
+    """Scale and shift features by the embedded condition (Perez et al., AAAI 2018)."""
+
+    def __init__(self, embedding: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(embedding, 2 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.project(embedding)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(x + shift, x, scale)
+
+
+def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, _SLOPE, inplace=True)
+
+
+class ConvBlock(nn.Module):
+    """Two plain 3x3 convolutions, the first one modulated by the condition."""
+
+    radius = 2
+
+    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
+        super().__init__()
+        self.first = _conv3(inputs, outputs)
+        self.film = FiLM(embedding, outputs)
+        self.second = _conv3(outputs, outputs)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        x = _activate(self.film(self.first(x), embedding))
+        return _activate(self.second(x))
+
+
+class NAFBlock(nn.Module):
+    """Gated depthwise block without an activation function.
+
+    After Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, but
+    without its normalization and its pooled channel attention: both take
+    statistics of the tile, which would move its brightness. FiLM stands in.
+    """
+
+    radius = 1
+
+    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
+        super().__init__()
+        self.match = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.expand = nn.Conv2d(outputs, 2 * outputs, 1)
+        self.spread = nn.Conv2d(2 * outputs, 2 * outputs, 3, padding=1, groups=2 * outputs)
+        self.film = FiLM(embedding, outputs)
+        self.project = nn.Conv2d(outputs, outputs, 1)
+        self.widen = nn.Conv2d(outputs, 2 * outputs, 1)
+        self.narrow = nn.Conv2d(outputs, outputs, 1)
+        self.scales = nn.Parameter(torch.full((2, outputs, 1, 1), 0.1))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        x = self.match(x)
+        gate, value = self.spread(self.expand(x)).chunk(2, 1)
+        x = x + self.scales[0] * self.project(self.film(gate * value, embedding))
+        gate, value = self.widen(x).chunk(2, 1)
+        return x + self.scales[1] * self.narrow(gate * value)
+
+
+_BLOCKS: dict[str, type[ConvBlock] | type[NAFBlock]] = {"unet": ConvBlock, "nafnet": NAFBlock}
+
+
+class Level(nn.Module):
+    """The blocks of one resolution."""
+
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        block = _BLOCKS[config.backbone]
+        self.blocks = nn.ModuleList(
+            block(inputs if n == 0 else outputs, outputs, config.embedding)
+            for n in range(config.blocks)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, embedding)
+        return x
+
+
+class Backbone(nn.Module):
+    """Encoder and decoder with skip connections, of blocks named by the configuration.
+
+    The U-Net is that of Chen et al., "Learning to See in the Dark", CVPR 2018,
+    with strided convolutions in place of max-pooling.
+    """
+
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        widths = config.widths
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.encoder = nn.ModuleList([Level(config, inputs, widths[0])])
+        self.encoder.extend(Level(config, wide, wide) for _, wide in pairs)
+        self.down = nn.ModuleList(nn.Conv2d(n, wide, 2, 2) for n, wide in pairs)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(wide, n, 2, 2) for n, wide in reversed(pairs))
+        self.decoder = nn.ModuleList(Level(config, 2 * n, n) for n in reversed(widths[:-1]))
+        self.head = nn.Conv2d(widths[0], outputs, 1)
+        nn.init.normal_(self.head.weight, std=1e-3)
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        skips = []
+        for level, down in zip(self.encoder, self.down, strict=False):
+            x = level(x, embedding)
+            skips.append(x)
+            x = down(x)
+        x = self.encoder[-1](x, embedding)
+        for up, level, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
+            x = level(torch.cat([up(x), skip], 1), embedding)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+class Denoiser(nn.Module):
+    """Predict the fully exposed scene from a sample, the capture and the condition.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Its backbone and sizes.
+
+    Notes
+    -----
+    The head has 2 * 4 + 1 channels, the adaptive residual layer: a direct
+    estimate X, a residual R and a soft mask M,
+
+        F = M X + (1 - M) (x_t + R)
+
+    X is counted from the capture, on its stabilized scale and in units of its noise;
+    R from the sample, on the sample's scale and in units of the geometric mean of both
+    noises. The mask's odds start at one over the exposure. So a sample that has seen
+    little light is estimated anew, and one that has seen much is kept unless there is
+    reason to change it. The papers' clip to [0, 1] is left out: lamps lie above
+    white, and noise below black.
+
+    References
+    ----------
+    Wang et al., ICCV 2023, Eq. (12); the condition Y is that of the conditional
+    variant, section 2.2.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Sequential(
+            nn.Linear(_CONDITION_NUMBERS, config.embedding),
+            nn.SiLU(),
+            nn.Linear(config.embedding, config.embedding),
+            nn.SiLU(),
+        )
+        width = config.capture_width
+        self.capture_encoder = (
+            nn.Sequential(
+                _conv3(4, width), nn.LeakyReLU(_SLOPE), _conv3(width, width), nn.LeakyReLU(_SLOPE)
+            )
+            if width
+            else None
+        )
+        self.backbone = Backbone(config, 8 + width, 9)
+
+    @property
+    def multiple(self) -> int:
+        """Packed sides must be a multiple of this [packed px]."""
+        return int(2 ** (len(self.config.widths) - 1))
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an input sample can reach, in packed pixels.
+
+        Each block adds its radius at its level's pitch on the way down and up;
+        each strided pair adds one pitch.
+        """
+        radius = _BLOCKS[self.config.backbone].radius * self.config.blocks
+        depth = len(self.config.widths) - 1
+        pitches = [2**n for n in range(depth)]
+        return 2 + sum(2 * radius * p + p for p in pitches) + radius * 2**depth
+
+    @property
+    def context(self) -> int:
+        """Border a tile needs so that its neighbors do not show [packed px]."""
+        return min(self.receptive_radius, 48)
+
+    def forward(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
+        """Estimate the scene.
+
+        Parameters
+        ----------
+        sample : Tensor, shape (B, 4, h, w), float32
+            x_t at target brightness, 1.0 = target white. Values above
+            :data:`CEILING` are shown as that; negative ones as they are.
+        capture : Tensor, same shape
+            The amplified capture, likewise.
+        condition : Condition
+            Exposures, noise and blur.
+
+        Returns
+        -------
+        Tensor, shape (B, 4, h, w), float32
+            The fully exposed scene, same scale. Not clipped.
+        """
+        own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
+        v_t = own.stabilize(sample.clamp_max(CEILING))
+        v_y = given.stabilize(capture.clamp_max(CEILING))
+        features = [v_t, v_y]
+        if self.capture_encoder is not None:
+            features.append(self.capture_encoder(v_y))
+        embedding = self.embed(condition.numbers())
+        head = self.backbone(torch.cat(features, 1), embedding).float()
+        direct, residual, mask = head.split([4, 4, 1], 1)
+        mask = torch.sigmoid(mask - torch.log(condition.exposure))
+        estimate = given.linearize(v_y + given.noise * direct)
+        corrected = own.linearize(v_t + (own.noise * given.noise).sqrt() * residual)
+        return torch.lerp(corrected, estimate, mask)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(math.prod(p.shape) for p in network.parameters())
+
+
+def condition_of(numbers: Sequence[float], device: torch.device | str = "cpu") -> Condition:
+    """Build the condition of one frame from (ratio, exposure, a, b, blur)."""
+    tensors = (torch.full((1, 1, 1, 1), float(n), device=device) for n in numbers)
+    return Condition(*tensors)

@@ -1,0 +1,236 @@
+"""Entry: one photo from file to file. Read, condition, restore, develop, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
+from nightfix.dng import write_dng
+from nightfix.errors import OutputExistsError
+from nightfix.isp import WhiteBalance, develop
+from nightfix.metadata import Metadata
+from nightfix.progress import Progress, no_progress, say_nothing
+from nightfix.raw import RawImage, read_raw
+from nightfix.tiff import write_tiff
+
+if TYPE_CHECKING:
+    from nightfix.restorer import Restorer
+
+Format = Literal["tiff", "dng"]
+
+_SUFFIXES: dict[Format, str] = {"tiff": ".tif", "dng": ".dng"}
+
+#: What the noise model's source is called in the facts line.
+_NOISE_SOURCES = {
+    "tag": "file's NoiseProfile",
+    "table": "camera table",
+    "photo": "the photo itself",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhanceOptions:
+    """What to make of a photo.
+
+    Parameters
+    ----------
+    output : Path or None
+        Folder of the results; None is the photo's own.
+    formats : tuple of {"tiff", "dng"}
+        Files to write.
+    suffix : str
+        Added to the photo's name.
+    overwrite : bool
+        Replace results that are there.
+    restore : bool
+        False leaves the mosaic as it was read.
+    ratio, ev, target_exposure : float or None
+        The amplification in one of three ways [-, EV, s]; none of them meters.
+    deblur : bool or None
+        Whether to treat the photo as shaken; None leaves it to the network.
+    settings : Settings
+        Passes, strength, headroom, seed, tile.
+    white_balance : WhiteBalance
+        ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
+    color_space : str
+        Color space of the TIFF.
+    tone : {"natural", "linear"}
+        Tone curve of the TIFF.
+    """
+
+    output: Path | None = None
+    formats: tuple[Format, ...] = ("tiff",)
+    suffix: str = "_nightfix"
+    overwrite: bool = False
+    restore: bool = True
+    ratio: float | None = None
+    ev: float | None = None
+    target_exposure: float | None = None
+    deblur: bool | None = None
+    settings: Settings = field(default_factory=Settings)
+    white_balance: WhiteBalance = "as-shot"
+    color_space: str = "srgb"
+    tone: Literal["natural", "linear"] = "natural"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a photo.
+
+    ``path`` of the photo, ``outputs`` written, the ``conditioning`` used (None if the
+    mosaic was left alone) and the ``seconds`` it took.
+    """
+
+    path: Path
+    outputs: tuple[Path, ...]
+    conditioning: Conditioning | None
+    seconds: float
+
+
+def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
+    """Return where each format of a photo's result goes.
+
+    Raises
+    ------
+    OutputExistsError
+        If one is there already, or is the photo itself, which is never written to.
+    """
+    folder = options.output or path.parent
+    paths = {
+        kind: folder / f"{path.stem}{options.suffix}{_SUFFIXES[kind]}" for kind in options.formats
+    }
+    for target in paths.values():
+        same = target.exists() and path.exists() and target.samefile(path)
+        if same or (target.exists() and not options.overwrite):
+            raise OutputExistsError(target)
+    return paths
+
+
+def enhance(
+    path: Path | str,
+    options: EnhanceOptions | None = None,
+    *,
+    restorer: Restorer | None = None,
+    announce: Callable[[str], None] = say_nothing,
+    progress: Progress = no_progress,
+) -> Result:
+    """Restore one photo and write the results beside it.
+
+    Parameters
+    ----------
+    path : Path or str
+        A camera RAW file. It is never written to.
+    options : EnhanceOptions or None
+        What to make of it.
+    restorer : Restorer or None
+        The network to use; None loads the default weights.
+    announce : callable
+        Takes one line of physical facts, before work starts.
+    progress : callable
+        Called with tiles done and tiles in all.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    NightFixError
+        Of the family that fits: input, weights, device or output.
+    """
+    path, options, started = Path(path), options or EnhanceOptions(), time.perf_counter()
+    raw = read_raw(path)
+    paths = output_paths(path, options)
+    conditioning = None
+    if options.restore:
+        if restorer is None:
+            from nightfix.restorer import Restorer
+
+            restorer = Restorer()
+        conditioning = condition(
+            raw,
+            ratio=options.ratio,
+            ev=options.ev,
+            target_exposure=options.target_exposure,
+            deblur=options.deblur,
+        )
+        announce(
+            describe(raw, conditioning) + "; " + describe_work(conditioning, options, restorer)
+        )
+        if conditioning.warning:
+            announce(f"note: {conditioning.warning}")
+        raw = restorer.restore(raw, conditioning, options.settings, progress)
+    else:
+        announce(describe(raw, None) + "; not restored")
+    _write(raw, paths, options)
+    return Result(
+        path=path,
+        outputs=tuple(paths.values()),
+        conditioning=conditioning,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _write(raw: RawImage, paths: dict[Format, Path], options: EnhanceOptions) -> None:
+    if "dng" in paths:
+        write_dng(paths["dng"], raw, restored=options.restore, overwrite=options.overwrite)
+    if "tiff" in paths:
+        rgb = develop(
+            raw,
+            white_balance=options.white_balance,
+            color_space=options.color_space,
+            tone=options.tone,
+        )
+        write_tiff(
+            paths["tiff"], rgb, raw, color_space=options.color_space, overwrite=options.overwrite
+        )
+
+
+def format_exposure_time(seconds: float | None) -> str:
+    """Write an exposure time as cameras do.
+
+    Examples
+    --------
+    >>> format_exposure_time(1 / 30), format_exposure_time(2.5), format_exposure_time(None)
+    ('1/30 s', '2.5 s', 'unknown exposure time')
+    """
+    if seconds is None:
+        return "unknown exposure time"
+    return f"1/{round(1 / seconds)} s" if seconds < 0.4 else f"{seconds:g} s"
+
+
+def camera_name(metadata: Metadata) -> str:
+    """Return make and model, without a make that the model repeats; empty if unknown."""
+    make, model = metadata.make, metadata.model
+    repeated = bool(make) and model.lower().startswith(make.split()[0].lower())
+    return model if repeated else f"{make} {model}".strip() or metadata.unique_camera_model
+
+
+def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
+    """State the physical facts of a photo in one line."""
+    metadata, exposure = raw.metadata, raw.metadata.exposure
+    camera = camera_name(metadata) or "unknown camera"
+    iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
+    facts = [camera, format_exposure_time(exposure.exposure_time), iso]
+    if conditioning is not None:
+        amplified, noise = conditioning.amplification, conditioning.noise
+        facts.append(f"ratio {amplified.ratio:.4g} ({amplified.reason})")
+        facts.append(f"noise a {noise.a:.2g} b {noise.b:.2g} (from {_NOISE_SOURCES[noise.source]})")
+    return f"{raw.path.name}: " + ", ".join(facts)
+
+
+def describe_work(conditioning: Conditioning, options: EnhanceOptions, restorer: Restorer) -> str:
+    """State what will be done to a photo, and where."""
+    settings = options.settings
+    steps = settings.steps or auto_steps(conditioning)
+    plural = "step" if steps == 1 else "steps"
+    how = "" if settings.steps else " (auto)"
+    precision = str(restorer.dtype).removeprefix("torch.")
+    return (
+        f"{steps} {plural}{how}, {restorer.info.name} on {restorer.device} in {precision}, "
+        f"tile {restorer.tile(settings)}"
+    )

@@ -1,0 +1,257 @@
+"""Restore: RawImage and Conditioning in, RawImage out; only the mosaic changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from nightfix.bayer import CfaPattern, pack_bayer, unpack_bayer
+from nightfix.conditioning import Conditioning, Settings, auto_steps
+from nightfix.device import (
+    SMALLEST_TILE,
+    choose_device,
+    choose_tile,
+    compute_dtype,
+    is_out_of_memory,
+)
+from nightfix.diffusion import expose, exposure_schedule
+from nightfix.errors import DeviceMemoryError
+from nightfix.network import Condition, condition_of
+from nightfix.progress import Progress, no_progress
+from nightfix.raw import RawImage
+from nightfix.tiling import local_mean, map_tiles, tiles
+from nightfix.weights import DEFAULT_WEIGHTS, load_weights
+
+#: Samples of a plane over which brightness is anchored [packed px].
+_ANCHOR = 32
+
+#: Restored values between which the highlights' own restoration takes over.
+_HIGHLIGHTS = (0.9, 1.4)
+
+
+class Restorer:
+    """A network on a device, to be used for any number of photos.
+
+    Parameters
+    ----------
+    weights : str
+        A known name or a ``.safetensors`` file.
+    device : str
+        ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
+
+    Raises
+    ------
+    WeightsError, DeviceError
+        If one of them cannot be had.
+    """
+
+    def __init__(self, weights: str = DEFAULT_WEIGHTS, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.dtype = compute_dtype(self.device)
+        network, self.info = load_weights(weights)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def tile(self, settings: Settings) -> int:
+        """Return the side of the tiles that will be used [mosaic px]."""
+        multiple = 2 * self.network.multiple
+        wanted = settings.tile or choose_tile(self.device)
+        return max(multiple, wanted // multiple * multiple)
+
+    def restore(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+    ) -> RawImage:
+        """Remove noise and shake from a photo and bring it to the target's brightness.
+
+        Parameters
+        ----------
+        raw : RawImage
+            The photo as read.
+        conditioning : Conditioning
+            Its amplification and noise.
+        settings : Settings or None
+            Passes, strength, headroom, seed, tile.
+        progress : callable
+            Called with tiles done and tiles in all.
+
+        Returns
+        -------
+        RawImage
+            The same photo; its mosaic is in reference units (1.0 = white at the target
+            exposure, lamps up to ``2**headroom``), its baseline exposure 0.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If even the smallest tile does not fit.
+        """
+        settings = settings or Settings()
+        ratio, pattern = conditioning.amplification.ratio, _pattern(raw)
+        capture = torch.from_numpy(pack_bayer(_finite(raw.mosaic), pattern))
+        frame = _Frame(self, capture, conditioning, settings, progress)
+        restored = frame.restore()
+        mix = settings.strength / 100
+        # The amplified capture is scaled in place: the frame is not needed again.
+        mixed = restored.lerp_(capture.mul_(ratio), 1 - mix) if mix < 1 else restored
+        mixed.clamp_(max=min(ratio, 2**settings.headroom))
+        shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
+        mosaic = unpack_bayer(mixed.numpy(), pattern, shape)
+        return replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
+
+
+def _pattern(raw: RawImage) -> CfaPattern:
+    """Return the pattern to pack by; a monochrome sensor's planes are its four sites."""
+    return raw.cfa_pattern or "RGGB"
+
+
+def _finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
+    return mosaic if np.isfinite(mosaic).all() else np.nan_to_num(mosaic, posinf=1.0, neginf=0.0)
+
+
+class _Frame:
+    """One photo on its way through the passes."""
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        capture: Tensor,
+        conditioning: Conditioning,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.network, self.device, self.dtype = restorer.network, restorer.device, restorer.dtype
+        self.capture, self.conditioning, self.settings = capture, conditioning, settings
+        self.steps = settings.steps or auto_steps(conditioning)
+        self.tile = restorer.tile(settings) // 2
+        self.progress = progress
+        self.done = 0
+        self.passes = len(exposure_schedule(conditioning.amplification.ratio, self.steps))
+
+    def restore(self) -> Tensor:
+        """Return the restored planes at target brightness."""
+        ratio = self.conditioning.amplification.ratio
+        restored = self._sample(ratio)
+        lower = max(1.0, ratio / 2**self.settings.headroom)
+        if lower < ratio:
+            restored = self._merge_highlights(restored, ratio, lower)
+        self.progress(self.done, self.done)
+        return anchor_brightness(restored, self.capture, self.conditioning)
+
+    def _sample(self, ratio: float) -> Tensor:
+        """Run Algorithm 2: alternate the network's estimate and the exposure step."""
+        capture = self.capture * ratio
+        sample = predicted = capture
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        a = self.conditioning.noise.a
+        for exposure in exposure_schedule(ratio, self.steps):
+            if exposure > 1:
+                normal = None
+                if not self.settings.deterministic:
+                    normal = torch.randn(capture.shape, generator=generator)
+                numbers = (torch.tensor(n) for n in (ratio, exposure, a))
+                r, t, shot = numbers
+                sample = expose(capture, predicted, ratio=r, exposure=t, a=shot, normal=normal)
+            predicted = self._predict(sample, capture, ratio, exposure)
+        return predicted
+
+    def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
+        """Put lamps back that are brighter than the network is shown at the full ratio."""
+        # One weight for the four planes, a little wider than the lamp: no colored rims.
+        bright = torch.maximum(restored, self.capture * ratio).amax(0, keepdim=True)
+        bright = F.avg_pool2d(F.max_pool2d(bright[None], 5, 1, 2), 5, 1, 2)[0]
+        low, high = _HIGHLIGHTS
+        weight = ((bright - low) / (high - low)).clamp(0, 1)
+        if not bool(weight.any()):
+            return restored
+        capture = self.capture * lower
+        lamps = self._predict(capture, capture, lower, 1.0, wanted=weight[0] > 0)
+        return torch.lerp(restored, lamps * (ratio / lower), weight)
+
+    def _predict(
+        self,
+        sample: Tensor,
+        capture: Tensor,
+        ratio: float,
+        exposure: float,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """Run one pass over the frame; halve the tiles as long as memory runs out."""
+        noise, blur = self.conditioning.noise, self.conditioning.blur
+        told = 0.0 if blur is None else 1.0 if blur else -1.0
+        condition = condition_of((ratio, exposure, noise.a, noise.b, told), self.device)
+        while True:
+            done = self.done
+            try:
+                return map_tiles(
+                    lambda x, y: self._network(x, y, condition),
+                    (sample, capture),
+                    tile=self.tile,
+                    context=self.network.context,
+                    multiple=self.network.multiple,
+                    wanted=wanted,
+                    advance=self._advance,
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if 2 * self.tile <= SMALLEST_TILE:
+                    raise DeviceMemoryError(str(self.device), 2 * self.tile) from error
+            self.done = done
+            self.tile = max(self.tile // 2, self.network.multiple)
+
+    @torch.inference_mode()
+    def _network(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
+        to = {"device": self.device, "memory_format": torch.channels_last}
+        reduced = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=reduced):
+            answer = self.network(sample.to(**to), capture.to(**to), condition)
+        return answer.float().cpu()
+
+    def _advance(self) -> None:
+        self.done += 1
+        shape = (self.capture.shape[1], self.capture.shape[2])
+        total = self.passes * sum(1 for _ in tiles(shape, self.tile))
+        self.progress(self.done, max(total, self.done))
+
+
+def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
+    """Hold every region's mean at that of the amplified capture.
+
+    Parameters
+    ----------
+    restored : Tensor, shape (4, h, w)
+        Restored planes at target brightness; changed in place.
+    capture : Tensor, same shape
+        The capture before amplification.
+    conditioning : Conditioning
+        Ratio and noise, which say how far a mean may be off by chance.
+
+    Returns
+    -------
+    Tensor, shape (4, h, w)
+
+    Notes
+    -----
+    Means of each plane are taken over 32 x 32 samples, every 16. Where they differ by
+    more than one standard error of the capture's mean and half a percent, what is
+    beyond that is added back, interpolated between the means.
+    """
+    ratio, noise = conditioning.amplification.ratio, conditioning.noise
+    wanted = local_mean(capture, _ANCHOR).mul_(ratio)
+    missing = wanted - local_mean(restored, _ANCHOR)
+    variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
+    allowed = variance.sqrt() / _ANCHOR + 0.005 * wanted.abs()
+    missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
+    pitch = _ANCHOR // 2
+    height, width = restored.shape[1:]
+    size = ((missing.shape[1] - 1) * pitch + 1, (missing.shape[2] - 1) * pitch + 1)
+    smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
+    return restored.add_(smooth[:, :height, :width])

@@ -1,0 +1,170 @@
+"""Restore: large frames in windows that leave no seams.
+
+Every window is read with a border as wide as the network's reach, starts on the
+network's own grid, and fades into its neighbor, so the same pixels come out
+whatever the size of the windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+#: Half the width over which neighboring windows fade into each other [packed px].
+FADE = 8
+
+
+class Tile(NamedTuple):
+    """One window of a frame, in packed pixels: what it answers for, without its fade."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def tiles(shape: tuple[int, int], tile: int) -> Iterator[Tile]:
+    """Cut a frame of packed pixels into windows of at most ``tile`` a side."""
+    for top in range(0, shape[0], tile):
+        for left in range(0, shape[1], tile):
+            yield Tile(top, left, min(tile, shape[0] - top), min(tile, shape[1] - left))
+
+
+def reflect_indices(start: int, stop: int, size: int) -> Tensor:
+    """Return the samples that stand at ``start`` to ``stop`` when a row is mirrored at its ends.
+
+    Examples
+    --------
+    >>> reflect_indices(-2, 5, 3).tolist()
+    [2, 1, 0, 1, 2, 1, 0]
+    """
+    if size == 1:
+        return torch.zeros(stop - start, dtype=torch.long)
+    period = 2 * (size - 1)
+    indices = torch.arange(start, stop) % period
+    return torch.minimum(indices, period - indices)
+
+
+def window(start: int, length: int, size: int) -> Tensor:
+    """Return the weights of a window along one axis; those of all windows add up to one.
+
+    Parameters
+    ----------
+    start, length : int
+        What the window answers for.
+    size : int
+        The axis's length; there is no fade at its ends.
+
+    Returns
+    -------
+    Tensor, shape (length + 2 * FADE,)
+        From ``start - FADE``: rising over 2 * FADE samples, 1, falling alike.
+    """
+    ramp = (torch.arange(2 * FADE, dtype=torch.float32) + 0.5) / (2 * FADE)
+    position = torch.arange(start - FADE, start + length + FADE)
+    weights = torch.ones(length + 2 * FADE)
+    if start > 0:
+        weights[: 2 * FADE] = ramp
+    if start + length < size:
+        weights[-2 * FADE :] = weights[-2 * FADE :] * ramp.flip(0)
+    return weights * ((position >= 0) & (position < size))
+
+
+def map_tiles(
+    function: Callable[[Tensor, Tensor], Tensor],
+    frames: tuple[Tensor, Tensor],
+    *,
+    tile: int,
+    context: int,
+    multiple: int,
+    wanted: Tensor | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Apply a function of two frames window by window.
+
+    Parameters
+    ----------
+    function : callable
+        Takes two tensors (1, 4, h, w) whose sides are multiples of ``multiple`` and
+        returns one alike.
+    frames : pair of Tensor, shape (4, H, W)
+        Sample and capture, packed.
+    tile : int
+        Side of a window [packed px], a multiple of ``multiple``.
+    context : int
+        Border read around each window and thrown away [packed px].
+    multiple : int
+        Grid of the network [packed px].
+    wanted : Tensor or None, shape (H, W), bool
+        Windows without a wanted sample are left out and stay 0.
+    advance : callable
+        Called after each window.
+
+    Returns
+    -------
+    Tensor, shape (4, H, W)
+        On the device of ``frames``.
+    """
+    height, width = frames[0].shape[1:]
+    border = -(-(context + FADE) // multiple) * multiple
+    result = torch.zeros_like(frames[0])
+    for part in tiles((height, width), tile):
+        if wanted is None or bool(_reach(wanted, part).any()):
+            full = (min(tile, _up(height, multiple)), min(tile, _up(width, multiple)))
+            rows = reflect_indices(part.top - border, part.top + full[0] + border, height)
+            columns = reflect_indices(part.left - border, part.left + full[1] + border, width)
+            read = [frame[:, rows][:, :, columns][None] for frame in frames]
+            answer = function(read[0], read[1])[0]
+            _blend(result, answer, part, border)
+        advance()
+    return result
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _reach(wanted: Tensor, part: Tile) -> Tensor:
+    top, left = max(0, part.top - FADE), max(0, part.left - FADE)
+    return wanted[top : part.top + part.height + FADE, left : part.left + part.width + FADE]
+
+
+def _blend(result: Tensor, answer: Tensor, part: Tile, border: int) -> None:
+    """Add the answer of one window, weighted, to where it belongs."""
+    height, width = result.shape[1:]
+    rows = window(part.top, part.height, height)
+    columns = window(part.left, part.width, width)
+    cut = border - FADE
+    answer = answer[:, cut : cut + len(rows), cut : cut + len(columns)]
+    weighted = answer * (rows[:, None] * columns).to(answer.device)
+    top, left = part.top - FADE, part.left - FADE
+    cut_top, cut_left = max(0, -top), max(0, -left)
+    bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
+    weighted = weighted[:, cut_top : bottom - top, cut_left : right - left]
+    result[:, top + cut_top : bottom, left + cut_left : right] += weighted.to(result.device)
+
+
+def local_mean(frame: Tensor, size: int) -> Tensor:
+    """Return means over squares of ``size``, one every ``size / 2``, reflected at the border.
+
+    Parameters
+    ----------
+    frame : Tensor, shape (C, H, W)
+    size : int
+        Even [px].
+
+    Returns
+    -------
+    Tensor, shape (C, ceil(2H / size) + 1, ceil(2W / size) + 1)
+        The mean around each corner of a grid with pitch ``size / 2`` from the origin.
+    """
+    half = size // 2
+    rows = reflect_indices(-half, _up(frame.shape[1], half) + half, frame.shape[1])
+    columns = reflect_indices(-half, _up(frame.shape[2], half) + half, frame.shape[2])
+    # Columns and rows are reduced in turn, so that no mirrored copy of the frame is held.
+    frame = F.avg_pool2d(frame[:, rows.to(frame.device)][None], (size, 1), (half, 1))
+    return F.avg_pool2d(frame[..., columns.to(frame.device)], (1, size), (1, half))[0]

@@ -1,0 +1,1 @@
+"""Training: from clean photographs to weights. Nothing outside this room imports it."""

@@ -1,0 +1,87 @@
+"""Training: the shake of a hand as one kernel for the whole frame."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nightfix.training.unprocess import uniform
+
+#: Points along a trajectory; far more than the pixels it crosses.
+_POINTS = 240
+
+
+def shake_kernel(size: int, length: float, generator: torch.Generator) -> Tensor:
+    """Draw the point-spread function of a camera shaken while the shutter is open.
+
+    Parameters
+    ----------
+    size : int
+        Side of the kernel [mosaic px], odd.
+    length : float
+        Length of the path, 0 for a still camera [mosaic px].
+    generator : torch.Generator
+        Draws direction, curvature and speed along the path.
+
+    Returns
+    -------
+    Tensor, shape (size, size)
+        Non-negative, sum 1, its centroid in the middle, so that a restored photo is
+        not moved.
+
+    Notes
+    -----
+    Direction is a random walk; speed varies smoothly by up to a factor of 3, and the
+    hand sometimes rests at a place. Points are spread to four neighbors bilinearly.
+    Section 1.2 of the conditional variant.
+    """
+    bend = 0.02 + 0.2 * float(torch.rand(1, generator=generator))
+    turns = bend * torch.randn(_POINTS, generator=generator)
+    angle = torch.cumsum(turns, 0) + uniform(0, 2 * math.pi, generator, 1)
+    knots = uniform(-1, 1, generator, 1, 1, 6)
+    speed = torch.exp(F.interpolate(knots, _POINTS, mode="linear", align_corners=True).flatten())
+    speed = speed / speed.sum() * length
+    path = torch.cumsum(torch.stack([torch.sin(angle), torch.cos(angle)]) * speed, 1)
+    path = path - path.mean(1, keepdim=True) + size // 2
+    path = path.clamp(0, size - 1.001)
+    corner = path.floor()
+    (fy, fx), (y, x) = path - corner, corner.long()
+    kernel = torch.zeros(size, size)
+    for dy, dx, weight in (
+        (0, 0, (1 - fy) * (1 - fx)),
+        (0, 1, (1 - fy) * fx),
+        (1, 0, fy * (1 - fx)),
+        (1, 1, fy * fx),
+    ):
+        kernel.index_put_((y + dy, x + dx), weight, accumulate=True)
+    return kernel / kernel.sum()
+
+
+def blur(light: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve linear light with a kernel and cut the border it cannot know.
+
+    Parameters
+    ----------
+    light : Tensor, shape (C, H, W)
+        Linear light, lamps unclipped, so that they draw streaks.
+    kernel : Tensor, shape (k, k)
+        Odd side, sum 1.
+
+    Returns
+    -------
+    Tensor, shape (C, H - k + 1, W - k + 1)
+
+    Notes
+    -----
+    A true convolution, by Fourier transform; the wrapped border is what is cut.
+    """
+    margin = kernel.shape[0] // 2
+    height, width = light.shape[1:]
+    padded = F.pad(kernel, (0, width - kernel.shape[1], 0, height - kernel.shape[0]))
+    padded = torch.roll(padded, (-margin, -margin), (0, 1))
+    spectrum = torch.fft.rfft2(light) * torch.fft.rfft2(padded)
+    result = torch.fft.irfft2(spectrum, s=(height, width))
+    return result[:, margin : height - margin, margin : width - margin].clamp_min(0)

@@ -1,0 +1,131 @@
+"""Training: the recipe, read from TOML and refused before the first step if it is wrong."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from nightfix.errors import RecipeError
+from nightfix.network import NetworkConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a training run learns.
+
+    Parameters
+    ----------
+    name : str
+        Name of the weights that come out.
+    seed : int
+        Seed of the initial weights and, with the step's number, of each batch.
+    steps, batch, patch : int
+        Gradient steps, samples a step, side of a sample [packed px, multiple of 16].
+    learning_rate : float
+        Peak rate of Adam; warmed up over 200 steps (a tenth of a short run), then a cosine to 2 % of it.
+    ema : float
+        Decay of the averaged weights, which are what is shipped.
+    clip : float
+        Largest norm of the gradient.
+    rollout : float
+        Share of steps that go on to a second pass from a sample drawn from the
+        network's own prediction, 0 to 1 (Wang et al., Algorithm 1).
+    ratio_max : float
+        Largest amplification ratio; a fifth of the samples have ratio 1, the rest
+        are log-uniform.
+    amplified_shot_max : float
+        Samples with more shot noise than this after amplification are drawn anew.
+    long_tails : float
+        Share of sensors with long-tailed read noise and rows.
+    blur_share, blur_start : float
+        Share of shaken samples, and the fraction of the run after which they begin.
+    blur_length : float
+        Longest shake [mosaic px].
+    blur_withheld : float
+        Share of samples for which the network is not told whether they are shaken.
+    noise_error : float
+        Log standard deviation of the error in the read noise it is told; a third of
+        it goes to the shot noise.
+    brightness : float
+        Weight of the loss on 16 x 16 means of linear light.
+    network : NetworkConfig
+        The network.
+    """
+
+    name: str
+    seed: int = 1
+    steps: int = 10000
+    batch: int = 4
+    patch: int = 128
+    learning_rate: float = 4e-4
+    ema: float = 0.999
+    clip: float = 1.0
+    rollout: float = 0.5
+    ratio_max: float = 300.0
+    amplified_shot_max: float = 0.3
+    long_tails: float = 0.5
+    blur_share: float = 0.35
+    blur_start: float = 0.4
+    blur_length: float = 24.0
+    blur_withheld: float = 0.5
+    noise_error: float = 0.25
+    brightness: float = 0.5
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    RecipeError
+        Names the key that is unknown, of a wrong type or out of range.
+    """
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(path, "no such recipe") from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(path, f"not a readable TOML file ({error})") from error
+    network = _build(path, NetworkConfig, data.pop("network", {}), "network.")
+    return _check(path, _build(path, Recipe, {**data, "network": network}, ""))
+
+
+def _build(path: Path, kind: type[Any], data: dict[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    unknown = sorted(set(data) - {f.name for f in fields(kind)})
+    if unknown:
+        raise RecipeError(path, f"unknown key {prefix}{unknown[0]}")
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    for key, value in values.items():
+        wanted = getattr(hints[key], "__origin__", hints[key])
+        number = wanted is float and isinstance(value, int)
+        if not number and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise RecipeError(path, f"{prefix}{key} must be {wanted.__name__}, not {value!r}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise RecipeError(path, str(error).split("missing ")[-1]) from error
+
+
+def _check(path: Path, recipe: Recipe) -> Recipe:
+    shares = ("rollout", "long_tails", "blur_share", "blur_start", "blur_withheld", "ema")
+    bad = [key for key in shares if not 0 <= getattr(recipe, key) <= 1]
+    positive = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
+    bad += [key for key in positive if getattr(recipe, key) <= 0]
+    if recipe.ratio_max < 1:
+        bad.append("ratio_max")
+    if recipe.patch % 2 ** (len(recipe.network.widths) - 1):
+        bad.append("patch")
+    if recipe.network.backbone not in ("unet", "nafnet"):
+        bad.append("network.backbone")
+    if bad:
+        raise RecipeError(path, f"{bad[0]} is out of range")
+    return recipe

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nightfix.bayer import CfaPattern
+from nightfix.metadata import Exposure, Metadata
+from nightfix.raw import Area, ColorMatrix, RawImage
+
+if TYPE_CHECKING:
+    from nightfix.restorer import Restorer
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_report_header() -> str:
+    import rawpy
+    import tifffile
+    import torch
+
+    return (
+        f"torch {torch.__version__}, rawpy {rawpy.__version__}, "
+        f"LibRaw {'.'.join(map(str, rawpy.libraw_version))}, tifffile {tifffile.__version__}, "
+        f"cuda {torch.cuda.is_available()}"
+    )
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Photographs and camera files that are not ours to pass on."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder of shared photographs beside the project")
+    return SHARED
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    import torch
+
+    torch.manual_seed(0)
+
+
+def make_raw(
+    *,
+    shape: tuple[int, int] = (96, 128),
+    cfa_pattern: CfaPattern | None = "RGGB",
+    ratio: float = 16.0,
+    a: float = 4e-4,
+    b: float = 4e-7,
+    lamp: float = 0.0,
+    seed: int = 3,
+) -> RawImage:
+    """A dark capture of a smooth scene with an edge; ``lamp`` is a disc of that brightness."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape) / max(shape)
+    scene = 0.15 + 0.3 * y + 0.2 * (x > 0.5) + 0.05 * np.sin(40 * x)
+    if lamp:
+        scene = np.where((y - 0.3) ** 2 + (x - 0.3) ** 2 < 0.004, lamp, scene)
+    light = scene / ratio
+    mosaic = a * rng.poisson(light / a) + np.sqrt(b) * rng.normal(size=shape)
+    return RawImage(
+        path=Path("synthetic.dng"),
+        mosaic=np.minimum(mosaic, 1).astype(np.float32),
+        cfa_pattern=cfa_pattern,
+        black_level=np.full((2, 2), 512, np.float32),
+        white_level=16383.0,
+        bit_depth=14,
+        as_shot_neutral=np.array([0.5, 1.0, 0.6]),
+        color_matrices=(
+            ColorMatrix(
+                illuminant=21,
+                matrix=np.array(
+                    [[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]
+                ),
+            ),
+        ),
+        baseline_exposure=0.0,
+        crop=Area(0, 0, *shape),
+        orientation=1,
+        metadata=Metadata(
+            make="NightFix",
+            model="Synthetic",
+            unique_camera_model="NightFix Synthetic",
+            lens="",
+            exposure=Exposure(
+                exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0
+            ),
+            captured="2026:01:02 03:04:05",
+            noise_profile=((a, b),),
+            image=(),
+            exif=(),
+            gps=(),
+        ),
+    )
+
+
+@pytest.fixture
+def synthetic_raw() -> Callable[..., RawImage]:
+    return make_raw
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a random network, four channels wide, that passes most of its input on."""
+    import torch
+
+    from nightfix.network import Denoiser, NetworkConfig
+    from nightfix.weights import save_weights
+
+    torch.manual_seed(4)
+    config = NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8)
+    network = Denoiser(config)
+    torch.nn.init.normal_(network.backbone.head.weight, std=0.02)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(
+        path, network.state_dict(), config, name="tiny", license="Apache-2.0", training={}
+    )
+    return path
+
+
+@pytest.fixture
+def tiny_restorer(tiny_weights: Path) -> Restorer:
+    from nightfix.restorer import Restorer
+
+    return Restorer(str(tiny_weights), "cpu")

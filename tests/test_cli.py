@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+import tifffile
+from typer.testing import CliRunner
+
+from nightfix import __version__
+from nightfix.cli import app
+from nightfix.cli.boundary import BUG, EXIT_CODES, INTERRUPTED
+from nightfix.dng import write_dng
+from nightfix.raw import read_raw
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def photo(tmp_path, synthetic_raw) -> Path:
+    path = tmp_path / "dark photo é.dng"
+    write_dng(path, synthetic_raw(), restored=False)
+    return path
+
+
+@pytest.fixture
+def run(tiny_weights, photo):
+    def run(*arguments: object):
+        words = [str(argument) for argument in arguments]
+        return runner.invoke(app, ["enhance", str(photo), "--weights", str(tiny_weights), *words])
+
+    return run
+
+
+def test_a_photo_becomes_a_tiff_beside_it(run, photo):
+    result = run()
+    target = photo.with_name("dark photo é_nightfix.tif")
+    assert result.exit_code == 0
+    assert result.stdout == f"{target}\n"
+    assert tifffile.imread(target).dtype == np.uint16
+
+
+def test_facts_come_first_and_on_stderr(run):
+    facts = run("--ratio", "16").stderr.splitlines()[0]
+    words = ("Synthetic", "1/30 s", "ISO 3200", "ratio 16", "noise a", "3 steps", "cpu", "tile")
+    assert [word for word in words if word not in facts] == []
+
+
+def test_a_pipe_gets_no_progress_bar(run):
+    assert "\x1b" not in run().stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffixes"),
+    [("tiff", {".tif"}), ("dng", {".dng"}), ("both", {".tif", ".dng"})],
+)
+def test_format_says_which_files_are_written(run, tmp_path, kind, suffixes):
+    assert run("--format", kind, "-o", tmp_path / "out").exit_code == 0
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == suffixes
+
+
+def test_without_restoring_the_dng_is_the_photo(run, photo, tmp_path):
+    assert run("--no-restore", "--format", "dng", "-o", tmp_path / "out").exit_code == 0
+    copy = read_raw(next((tmp_path / "out").iterdir()))
+    assert np.array_equal(copy.mosaic, read_raw(photo).mosaic)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--ratio", "64"), ("--ev", "6"), ("--target-exposure", "64/30")],
+    ids=lambda arguments: arguments[0],
+)
+def test_three_ways_to_say_the_same_ratio(run, tmp_path, arguments):
+    result = run(*arguments, "--format", "dng", "-o", tmp_path / "out")
+    assert "ratio 64 " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--white-balance", "2.1,1,1.6"),
+        ("--white-balance", "daylight"),
+        ("--color-space", "prophoto"),
+        ("--tone", "linear"),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_development_options_change_the_picture(run, tmp_path, arguments):
+    run("--no-restore")
+    run("--no-restore", "-o", tmp_path / "out", *arguments)
+    plain = tifffile.imread(next(tmp_path.glob("*.tif"))).astype(int)
+    other = tifffile.imread(next((tmp_path / "out").iterdir())).astype(int)
+    assert np.abs(plain - other).max() > 300
+
+
+WRONG_CALLS = {
+    "no file": (["enhance"], 2, "FILES"),
+    "unknown option": (["enhance", "x.dng", "--stepz", "3"], 2, "--stepz"),
+    "steps 0": (["enhance", "x.dng", "--steps", "0"], 2, "auto"),
+    "ratio below 1": (["enhance", "x.dng", "--ratio", "0.5"], 2, "auto"),
+    "ratio not a number": (["enhance", "x.dng", "--ratio", "nan"], 2, "auto"),
+    "two ratios": (["enhance", "x.dng", "--ratio", "9", "--ev", "3"], 2, "one of"),
+    "strength 101": (["enhance", "x.dng", "--strength", "101"], 2, "101"),
+    "exposure": (["enhance", "x.dng", "--target-exposure", "soon"], 2, "soon"),
+    "balance": (["enhance", "x.dng", "--white-balance", "red"], 2, "as-shot"),
+    "balance of zero": (["enhance", "x.dng", "--white-balance", "0,1,1"], 2, "as-shot"),
+    "missing file": (["enhance", "none.dng", "--no-restore"], 3, "hint:"),
+    "missing info": (["info", "none.dng"], 3, "hint:"),
+    "unknown weights": (["enhance", "x.dng", "--weights", "best"], 4, "nightfix-base"),
+    "unknown device": (["enhance", "x.dng", "--device", "tpu9"], 5, "--device"),
+    "missing recipe": (["train", "none.toml", "--photos", ".", "--output", "run"], 3, "recipe"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), WRONG_CALLS.values(), ids=WRONG_CALLS)
+def test_wrong_calls_have_their_code_and_hint(arguments, code, said):
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"not a photo " * 100], ids=repr)
+def test_files_that_are_no_photos(tiny_weights, tmp_path, content):
+    path = tmp_path / "bad.dng"
+    path.write_bytes(content)
+    result = runner.invoke(app, ["enhance", str(path), "--weights", str(tiny_weights)])
+    assert result.exit_code == 3
+    assert f"error: {path}" in result.stderr
+    assert "hint: " in result.stderr
+
+
+def test_a_result_that_is_there_is_kept(run, photo):
+    target = photo.with_name("dark photo é_nightfix.tif")
+    target.write_text("precious")
+    result = run()
+    assert result.exit_code == 6
+    assert "hint: --overwrite" in result.stderr
+    assert target.read_text() == "precious"
+    assert run("--overwrite").exit_code == 0
+    assert target.read_bytes()[:2] == b"II"
+
+
+def test_the_photo_itself_is_never_written(run, photo):
+    before = photo.read_bytes()
+    assert run("--suffix", "", "--format", "dng", "--overwrite").exit_code == 6
+    assert photo.read_bytes() == before
+
+
+def test_one_bad_file_does_not_stop_the_others(tiny_weights, photo, tmp_path):
+    paths = [str(tmp_path / "none.dng"), str(photo)]
+    result = runner.invoke(app, ["enhance", *paths, "--weights", str(tiny_weights)])
+    assert result.exit_code == 3
+    assert result.stdout.strip().endswith("_nightfix.tif")
+    assert "none.dng" in result.stderr
+
+
+def test_interruption_leaves_nothing_half(run, tmp_path, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", interrupt)
+    monkeypatch.setattr("nightfix.output.os.replace", interrupt)
+    assert run().exit_code == INTERRUPTED
+    assert [path.suffix for path in tmp_path.iterdir()] == [".dng"]
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("nightfix.pipeline.develop", broken)
+    result = run()
+    assert result.exit_code == BUG
+    assert "ZeroDivisionError: oops" in result.stderr
+
+
+def test_debug_shows_the_traceback_of_known_errors(monkeypatch):
+    monkeypatch.setenv("NIGHTFIX_DEBUG", "1")
+    assert "RawReadError" in runner.invoke(app, ["info", "none.dng"]).stderr
+
+
+def test_info_says_what_there_is(photo):
+    result = runner.invoke(app, ["info", str(photo)])
+    words = ("Synthetic", "1/30 s", "3200", "RGGB", "black 512", "white 16383", "NoiseProfile")
+    assert result.exit_code == 0
+    assert [word for word in words if word not in result.stdout] == []
+
+
+def test_dng_of_a_restored_photo_declares_its_gain(run, tmp_path):
+    assert run("--format", "dng", "-o", tmp_path / "out", "--ratio", "16").exit_code == 0
+    with rawpy.imread(str(next((tmp_path / "out").iterdir()))) as raw:
+        assert raw.raw_image_visible.max() <= raw.white_level
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info", "PHOTO"], ["--version"]], ids=str)
+def test_torch_is_not_loaded(photo, arguments):
+    words = [str(photo) if word == "PHOTO" else word for word in arguments]
+    code = (
+        "import sys\n"
+        "from nightfix.cli import main\n"
+        f"sys.argv = ['nightfix', *{words!r}]\n"
+        "try:\n    main()\nexcept SystemExit as leave:\n    assert not leave.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_version():
+    assert runner.invoke(app, ["--version"]).stdout == f"nightfix {__version__}\n"
+
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.parametrize("family", EXIT_CODES, ids=lambda family: family.__name__)
+def test_the_readme_has_every_exit_code(family):
+    assert f"| {EXIT_CODES[family]} |" in README.read_text("utf-8")
+
+
+def test_the_readme_s_help_is_the_program_s():
+    shown = runner.invoke(app, ["enhance", "--help"], env={"COLUMNS": "100"}).stdout
+    wanted = "\n".join(line.rstrip() for line in shown.strip().splitlines())
+    assert wanted in README.read_text("utf-8")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nightfix.network import (
+    CEILING,
+    Condition,
+    Denoiser,
+    NetworkConfig,
+    condition_of,
+    parameter_count,
+)
+
+SMALL = {
+    "unet": NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8),
+    "nafnet": NetworkConfig(
+        backbone="nafnet", widths=(4, 8, 8), blocks=2, capture_width=4, embedding=8
+    ),
+    "without capture encoder": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8),
+}
+
+
+def lively(config: NetworkConfig) -> Denoiser:
+    """A network whose head and modulation are not near zero."""
+    torch.manual_seed(2)
+    network = Denoiser(config).eval()
+    torch.nn.init.normal_(network.backbone.head.weight, std=0.3)
+    for name, parameter in network.named_parameters():
+        if "film" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+def frame(seed: int = 1, size: int = 32) -> torch.Tensor:
+    return torch.rand((1, 4, size, size), generator=torch.Generator().manual_seed(seed))
+
+
+CONDITION = condition_of((100.0, 10.0, 1e-4, 1e-7, 0.0))
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_a_fresh_network_nearly_returns_its_input(config):
+    x = frame()
+    assert (Denoiser(config)(x, x, CONDITION) - x).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+@pytest.mark.parametrize("field", Condition._fields)
+def test_every_condition_reaches_the_output(config, field):
+    network, x = lively(config), frame()
+    changed = CONDITION._replace(**{field: getattr(CONDITION, field) * 1.5 + 0.5e-7})
+    if field == "blur":
+        changed = CONDITION._replace(blur=torch.ones((1, 1, 1, 1)))
+    with torch.no_grad():
+        assert not torch.allclose(network(x, x, CONDITION), network(x, x, changed), atol=1e-6)
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+@pytest.mark.parametrize("which", [0, 1], ids=["sample", "capture"])
+def test_sample_and_capture_both_reach_the_output(config, which):
+    network = lively(config)
+    inputs = [frame(1), frame(2)]
+    with torch.no_grad():
+        before = network(*inputs, CONDITION)
+        inputs[which] = frame(3)
+        assert not torch.allclose(network(*inputs, CONDITION), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_no_sample_reaches_further_than_the_receptive_radius(config):
+    network, size = lively(config), 128
+    x = frame(1, size)
+    touched = x.clone()
+    touched[..., 64, 64] += 0.5
+    with torch.no_grad():
+        difference = (network(x, x, CONDITION) - network(touched, x, CONDITION)).abs().amax((0, 1))
+    rows = difference.amax(1).nonzero().flatten()
+    assert difference.max() > 1e-4
+    assert max(64 - int(rows.min()), int(rows.max()) - 64) <= network.receptive_radius
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_brighter_than_the_ceiling_is_shown_as_the_ceiling(config):
+    network, x = lively(config), frame() + 3
+    with torch.no_grad():
+        shown = torch.full_like(x, CEILING)
+        assert torch.allclose(network(x, x, CONDITION), network(shown, shown, CONDITION))
+
+
+def test_the_default_has_about_eight_million_parameters():
+    assert 7e6 < parameter_count(Denoiser(NetworkConfig(widths=(32, 64, 128, 256, 384)))) < 9e6

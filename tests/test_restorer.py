@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from nightfix.amplification import Amplification
+from nightfix.bayer import CFA_PATTERNS, pack_bayer
+from nightfix.conditioning import Conditioning, Settings, auto_steps
+from nightfix.errors import DeviceMemoryError
+from nightfix.noise import NoiseModel
+from nightfix.restorer import anchor_brightness
+
+
+def conditioning(ratio: float = 16.0, a: float = 4e-4, b: float = 4e-7) -> Conditioning:
+    return Conditioning(
+        amplification=Amplification(ratio=ratio, source="given", reason="given"),
+        noise=NoiseModel(a=a, b=b, source="tag"),
+    )
+
+
+@pytest.mark.parametrize("pattern", [*CFA_PATTERNS, None], ids=str)
+@pytest.mark.parametrize("shape", [(96, 128), (33, 47), (2, 2), (1, 9)], ids=str)
+def test_only_the_mosaic_changes(tiny_restorer, synthetic_raw, pattern, shape):
+    raw = synthetic_raw(cfa_pattern=pattern, shape=shape)
+    restored = tiny_restorer.restore(raw, conditioning(), Settings(steps=2))
+    assert restored.mosaic.shape == shape
+    assert restored.mosaic.dtype == np.float32
+    assert np.isfinite(restored.mosaic).all()
+    same = {f.name for f in dataclasses.fields(raw)} - {"mosaic", "baseline_exposure"}
+    assert {name for name in same if getattr(raw, name) is not getattr(restored, name)} == set()
+
+
+@pytest.mark.parametrize("tile", [32, 64, 96])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_same_pixels_in_tiles_of_any_size(tiny_restorer, synthetic_raw, tile, steps):
+    raw = synthetic_raw(shape=(180, 220), lamp=12.0)
+    whole = tiny_restorer.restore(raw, conditioning(), Settings(steps=steps, tile=1024))
+    cut = tiny_restorer.restore(raw, conditioning(), Settings(steps=steps, tile=tile))
+    assert np.abs(whole.mosaic - cut.mosaic).max() < 1e-3
+
+
+def test_same_seed_same_pixels_other_seed_other_pixels(tiny_restorer, synthetic_raw):
+    raw = synthetic_raw()
+    first, again, other = (
+        tiny_restorer.restore(raw, conditioning(), Settings(steps=3, seed=seed)).mosaic
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_deterministic_passes_do_not_depend_on_the_seed(tiny_restorer, synthetic_raw):
+    raw = synthetic_raw()
+    first, other = (
+        tiny_restorer.restore(
+            raw, conditioning(), Settings(steps=3, seed=seed, deterministic=True)
+        ).mosaic
+        for seed in (1, 2)
+    )
+    assert np.array_equal(first, other)
+
+
+def test_strength_blends_on_raw_values(tiny_restorer, synthetic_raw):
+    raw = synthetic_raw()
+    none, half, full = (
+        tiny_restorer.restore(raw, conditioning(), Settings(strength=strength)).mosaic
+        for strength in (0, 50, 100)
+    )
+    assert np.allclose(none, raw.mosaic * 16, atol=1e-5)
+    assert np.allclose(half, (none + full) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize(("headroom", "brightest"), [(0, 1.0), (2, 4.0), (3, 8.0)])
+def test_lamps_keep_the_headroom(tiny_restorer, synthetic_raw, headroom, brightest):
+    raw = synthetic_raw(lamp=16.0)
+    restored = tiny_restorer.restore(raw, conditioning(), Settings(steps=1, headroom=headroom))
+    assert restored.mosaic.max() == pytest.approx(brightest, rel=1e-4)
+
+
+def test_gradation_above_white_is_kept(tiny_restorer, synthetic_raw):
+    """Two lamps, three and six times white, stay three and six times white."""
+    means = []
+    for lamp in (3.0, 6.0):
+        raw = synthetic_raw(lamp=lamp, shape=(160, 160))
+        restored = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic
+        means.append(restored[44:52, 44:52].mean())
+    assert means == pytest.approx([3.0, 6.0], rel=0.03)
+
+
+def test_progress_ends_at_the_total(tiny_restorer, synthetic_raw):
+    seen = []
+    tiny_restorer.restore(
+        synthetic_raw(),
+        conditioning(),
+        Settings(steps=2, tile=64),
+        lambda done, total: seen.append((done, total)),
+    )
+    assert seen[0] == (1, 8)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch):
+    forward = type(tiny_restorer.network).forward
+
+    def limited(self, sample, capture, condition):
+        if sample.shape[-1] > 200:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward(self, sample, capture, condition)
+
+    raw = synthetic_raw(shape=(400, 400))
+    whole = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic
+    monkeypatch.setattr(type(tiny_restorer.network), "forward", limited)
+    halved = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic
+    assert np.abs(whole - halved).max() < 1e-3
+
+
+def test_memory_that_is_never_enough_is_an_error(tiny_restorer, synthetic_raw, monkeypatch):
+    def never(self, sample, capture, condition):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(tiny_restorer.network), "forward", never)
+    with pytest.raises(DeviceMemoryError, match="128 px"):
+        tiny_restorer.restore(synthetic_raw(), conditioning(), Settings())
+
+
+def test_not_a_number_in_the_mosaic_does_not_spread(tiny_restorer, synthetic_raw):
+    raw = synthetic_raw()
+    raw.mosaic[10, 10] = np.nan
+    restored = tiny_restorer.restore(raw, conditioning(), Settings(steps=1))
+    assert np.isfinite(restored.mosaic).all()
+
+
+@pytest.mark.parametrize("error", [-0.04, 0.04])
+def test_anchor_brings_regions_back_within_a_percent(synthetic_raw, error):
+    raw, chosen = synthetic_raw(shape=(256, 256)), conditioning()
+    capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
+    wrong = capture * 16 + error
+    anchored = anchor_brightness(wrong, capture, chosen)
+    regions = torch.nn.functional.avg_pool2d(anchored.mean(0)[None], 32)
+    wanted = torch.nn.functional.avg_pool2d((capture * 16).mean(0)[None], 32)
+    standard_error = np.sqrt(4e-4 * 16 * 0.3 + 4e-7 * 256) / 64
+    assert ((regions - wanted).abs() <= 0.01 * wanted + 2 * standard_error).all()
+
+
+def test_anchor_leaves_what_noise_explains(synthetic_raw):
+    raw, chosen = synthetic_raw(), conditioning()
+    capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
+    fine = capture * 16 * 1.002
+    assert torch.allclose(anchor_brightness(fine.clone(), capture, chosen), fine, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [(1.0, 1), (300.0, 3)])
+def test_auto_steps_follow_the_noise(ratio, steps):
+    assert auto_steps(conditioning(ratio)) == steps

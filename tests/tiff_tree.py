@@ -1,0 +1,175 @@
+"""A small reader of TIFF directory trees and a maker of raw images, for the tests of writers."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from nightfix.bayer import CfaPattern
+from nightfix.metadata import ExifTag, Exposure, Metadata
+from nightfix.raw import Area, ColorMatrix, RawImage
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_POINTERS = (330, 34665, 34853)
+
+
+@dataclass
+class Directory:
+    name: str
+    offset: int
+    following: int
+    codes: list[int] = field(default_factory=list)
+    value_offsets: list[int] = field(default_factory=list)
+    values: dict[int, object] = field(default_factory=dict)
+
+    def numbers(self, code: int) -> list[float]:
+        value = self.values[code]
+        assert isinstance(value, list)
+        return value
+
+    @property
+    def piece_offsets(self) -> list[int]:
+        return [int(n) for c in (273, 324) if c in self.values for n in self.numbers(c)]
+
+
+def read_tree(path: Path) -> dict[str, Directory]:
+    """Return every directory by name: "0", "0/34665", "0/330.0" and so on."""
+    data = path.read_bytes()
+    assert data[:4] == b"II*\0"
+    found: dict[str, Directory] = {}
+    waiting = [("0", struct.unpack_from("<I", data, 4)[0])]
+    while waiting:
+        name, offset = waiting.pop()
+        assert offset not in [other.offset for other in found.values()], "a loop"
+        directory = found[name] = _read_directory(data, name, offset)
+        waiting += [
+            (f"{name}/{pointer}", int(child))
+            for pointer in _POINTERS
+            for child in (directory.numbers(pointer) if pointer in directory.values else [])
+        ]
+    return found
+
+
+def _read_directory(data: bytes, name: str, offset: int) -> Directory:
+    (count,) = struct.unpack_from("<H", data, offset)
+    (following,) = struct.unpack_from("<I", data, offset + 2 + 12 * count)
+    directory = Directory(name, offset, following)
+    for position in range(offset + 2, offset + 2 + 12 * count, 12):
+        code, dtype, number = struct.unpack_from("<HHI", data, position)
+        size = number * _SIZES[dtype]
+        start = position + 8 if size <= 4 else struct.unpack_from("<I", data, position + 8)[0]
+        if size > 4:
+            directory.value_offsets.append(start)
+        directory.codes.append(code)
+        directory.values[code] = _decode(dtype, data[start : start + size])
+    return directory
+
+
+def _decode(dtype: int, value: bytes) -> object:
+    letter = {1: "B", 3: "H", 4: "I", 5: "I", 10: "i", 12: "d"}.get(dtype)
+    if letter is None:
+        return value
+    numbers = list(struct.unpack(f"<{len(value) // struct.calcsize(letter)}{letter}", value))
+    if dtype in (5, 10):
+        return [over / under for over, under in zip(numbers[::2], numbers[1::2], strict=True)]
+    return numbers
+
+
+def text(code: int, value: str) -> ExifTag:
+    data = value.encode() + b"\0"
+    return ExifTag(code, 2, len(data), data)
+
+
+def rational(code: int, *parts: int) -> ExifTag:
+    return ExifTag(code, 5, len(parts) // 2, struct.pack(f"<{len(parts)}I", *parts))
+
+
+def make_metadata() -> Metadata:
+    return Metadata(
+        make="Nightcam",
+        model="N1",
+        unique_camera_model="Nightcam N1 Unique",
+        lens="35mm F2",
+        exposure=Exposure(exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0),
+        captured="2026:01:02 03:04:05",
+        noise_profile=((3e-4, 2e-7),),
+        image=(
+            text(270, "a street"),
+            text(33432, "nobody"),
+            ExifTag(700, 1, 5, b"<xmp>"),
+            ExifTag(18246, 3, 1, b"\x04\0"),
+            ExifTag(274, 3, 1, b"\x08\0"),
+            ExifTag(50730, 10, 1, b"\1\0\0\0\1\0\0\0"),
+        ),
+        exif=(
+            rational(33434, 1, 30),
+            ExifTag(34855, 3, 1, struct.pack("<H", 3200)),
+            ExifTag(36864, 7, 4, b"0232"),
+            text(36867, "2026:01:02 03:04:05"),
+            ExifTag(37500, 7, 8, b"makernot"),
+            ExifTag(40961, 3, 1, b"\1\0"),
+            ExifTag(40962, 3, 1, struct.pack("<H", 9999)),
+            ExifTag(40963, 3, 1, struct.pack("<H", 9999)),
+            text(42036, "35mm F2"),
+        ),
+        gps=(
+            ExifTag(0, 1, 4, b"\2\3\0\0"),
+            text(1, "N"),
+            rational(2, 48, 1, 6, 1, 0, 1),
+            text(3, "E"),
+            rational(4, 11, 1, 30, 1, 0, 1),
+        ),
+    )
+
+
+def make_raw(
+    samples: np.ndarray,
+    *,
+    cfa_pattern: CfaPattern | None = "RGGB",
+    black: tuple[int, int, int, int] = (256, 256, 256, 256),
+    white: int = 4095,
+    crop: Area | None = None,
+    orientation: int = 1,
+    bit_depth: int = 12,
+    metadata: Metadata | None = None,
+) -> RawImage:
+    """Return the raw image whose numbers (DN) are ``samples``."""
+    height, width = samples.shape
+    black_level = np.array(black, np.float32).reshape(2, 2)
+    blacks = np.tile(black_level, (height // 2 + 1, width // 2 + 1))[:height, :width]
+    return RawImage(
+        path=Path("DSC_0001.NEF"),
+        mosaic=((samples - blacks) / (white - blacks)).astype(np.float32),
+        cfa_pattern=cfa_pattern,
+        black_level=black_level,
+        white_level=float(white),
+        bit_depth=bit_depth,
+        as_shot_neutral=None if cfa_pattern is None else np.array([0.512, 1.0, 0.634]),
+        color_matrices=()
+        if cfa_pattern is None
+        else (
+            ColorMatrix(
+                illuminant=17,
+                matrix=np.array(
+                    [
+                        [1.8331, -0.8166, -0.2478],
+                        [0.1391, 0.8961, -0.0367],
+                        [0.0822, 0.0662, 0.2597],
+                    ]
+                ),
+            ),
+            ColorMatrix(
+                illuminant=21,
+                matrix=np.array(
+                    [[1.0344, -0.421, -0.062], [-0.2315, 1.0625, 0.1948], [0.0093, 0.1058, 0.5541]]
+                ),
+            ),
+        ),
+        baseline_exposure=0.25,
+        crop=crop or Area(0, 0, height, width),
+        orientation=orientation,
+        metadata=metadata or make_metadata(),
+    )
