@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from night_street.view import render
 from numpy.typing import NDArray
 
 from nightfix.bayer import pack_bayer, unpack_bayer
@@ -26,7 +27,6 @@ from nightfix.metadata import ExifTag, Exposure, Metadata
 from nightfix.raw import Area, ColorMatrix, RawImage
 from nightfix.training.blur import blur, shake_kernel
 from nightfix.training.noise import SensorNoise, add_noise
-from night_street.view import render
 
 Array = NDArray[np.float32]
 
@@ -105,7 +105,7 @@ def rgb2cam() -> NDArray[np.float64]:
 
 def mosaic_of(camera: Array) -> Array:
     """Sample camera RGB, shape (3, H, W), by an RGGB pattern."""
-    mosaic = camera[1].copy()
+    mosaic: Array = camera[1].copy()
     mosaic[0::2, 0::2] = camera[0, 0::2, 0::2]
     mosaic[1::2, 1::2] = camera[2, 1::2, 1::2]
     return mosaic

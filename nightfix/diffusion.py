@@ -69,7 +69,7 @@ class VarianceStabilizer:
         """Transform linear values (1.0 = white) to the stabilized scale."""
         offset = self._offset
         # Not quite 0, where the square root's slope would be infinite.
-        root = torch.sqrt((self.a * x + offset**2).clamp_min(1e-14))
+        root = torch.sqrt((self.a * x + offset**2).clamp_min(1e-20))
         return x * (2 * self.noise) / (root + offset)
 
     def linearize(self, v: Tensor) -> Tensor:

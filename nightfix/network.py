@@ -157,7 +157,8 @@ class NAFBlock(nn.Module):
         gate, value = self.spread(self.expand(x)).chunk(2, 1)
         x = x + self.scales[0] * self.project(self.film(gate * value, embedding))
         gate, value = self.widen(x).chunk(2, 1)
-        return x + self.scales[1] * self.narrow(gate * value)
+        narrow: Tensor = self.narrow(gate * value)
+        return x + self.scales[1] * narrow
 
 
 _BLOCKS: dict[str, type[ConvBlock] | type[NAFBlock]] = {"unet": ConvBlock, "nafnet": NAFBlock}
@@ -274,13 +275,8 @@ class Denoiser(nn.Module):
         """
         radius = _BLOCKS[self.config.backbone].radius * self.config.blocks
         depth = len(self.config.widths) - 1
-        pitches = [2**n for n in range(depth)]
-        return 2 + sum(2 * radius * p + p for p in pitches) + radius * 2**depth
-
-    @property
-    def context(self) -> int:
-        """Border a tile needs so that its neighbors do not show [packed px]."""
-        return min(self.receptive_radius, 48)
+        pitches = [1 << n for n in range(depth)]
+        return 2 + sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
 
     def forward(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
         """Estimate the scene.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nightfix.amplification import format_exposure_time
 from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
 from nightfix.dng import write_dng
 from nightfix.errors import OutputExistsError
@@ -190,19 +191,6 @@ def _write(raw: RawImage, paths: dict[Format, Path], options: EnhanceOptions) ->
         )
 
 
-def format_exposure_time(seconds: float | None) -> str:
-    """Write an exposure time as cameras do.
-
-    Examples
-    --------
-    >>> format_exposure_time(1 / 30), format_exposure_time(2.5), format_exposure_time(None)
-    ('1/30 s', '2.5 s', 'unknown exposure time')
-    """
-    if seconds is None:
-        return "unknown exposure time"
-    return f"1/{round(1 / seconds)} s" if seconds < 0.4 else f"{seconds:g} s"
-
-
 def camera_name(metadata: Metadata) -> str:
     """Return make and model, without a make that the model repeats; empty if unknown."""
     make, model = metadata.make, metadata.model
@@ -215,7 +203,9 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
     metadata, exposure = raw.metadata, raw.metadata.exposure
     camera = camera_name(metadata) or "unknown camera"
     iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
-    facts = [camera, format_exposure_time(exposure.exposure_time), iso]
+    seconds = exposure.exposure_time
+    shutter = "unknown exposure time" if seconds is None else format_exposure_time(seconds)
+    facts = [camera, shutter, iso]
     if conditioning is not None:
         amplified, noise = conditioning.amplification, conditioning.noise
         facts.append(f"ratio {amplified.ratio:.4g} ({amplified.reason})")

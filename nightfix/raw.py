@@ -315,8 +315,10 @@ def _cfa_pattern(path: Path, raw: rawpy.RawPy, tags: FileTags) -> CfaPattern | N
     # raw_pattern starts at the masked frame's corner, whose phase may be another.
     sites = (raw.raw_color(sizes.top_margin + y, sizes.left_margin + x) for y, x in _SITES)
     letters = "".join(colors[index : index + 1] for index in sites)
-    if raw.num_colors != 3 or letters not in CFA_PATTERNS:
+    if raw.num_colors != 3:
         raise UnsupportedSensorError(path, f"a sensor of the colors {colors}, not red, green, blue")
+    if letters not in CFA_PATTERNS:
+        raise UnsupportedSensorError(path, f"a color filter array of {letters}, not Bayer")
     return letters
 
 

@@ -58,7 +58,7 @@ class Restorer:
 
     def tile(self, settings: Settings) -> int:
         """Return the side of the tiles that will be used [mosaic px]."""
-        multiple = 2 * self.network.multiple
+        multiple: int = 2 * self.network.multiple
         wanted = settings.tile or choose_tile(self.device)
         return max(multiple, wanted // multiple * multiple)
 
@@ -194,7 +194,7 @@ class _Frame:
                     lambda x, y: self._network(x, y, condition),
                     (sample, capture),
                     tile=self.tile,
-                    context=self.network.context,
+                    context=self.network.receptive_radius,
                     multiple=self.network.multiple,
                     wanted=wanted,
                     advance=self._advance,
@@ -209,10 +209,12 @@ class _Frame:
 
     @torch.inference_mode()
     def _network(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
-        to = {"device": self.device, "memory_format": torch.channels_last}
+        sample, capture = (
+            frame.to(self.device, memory_format=torch.channels_last) for frame in (sample, capture)
+        )
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer = self.network(sample.to(**to), capture.to(**to), condition)
+            answer: Tensor = self.network(sample, capture, condition)
         return answer.float().cpu()
 
     def _advance(self) -> None:

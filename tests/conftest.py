@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from nightfix.bayer import CfaPattern
-from nightfix.metadata import Exposure, Metadata
+from nightfix.metadata import ExifTag, Exposure, Metadata
 from nightfix.raw import Area, ColorMatrix, RawImage
 
 if TYPE_CHECKING:
@@ -78,9 +79,7 @@ def make_raw(
         color_matrices=(
             ColorMatrix(
                 illuminant=21,
-                matrix=np.array(
-                    [[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]
-                ),
+                matrix=np.array([[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]),
             ),
         ),
         baseline_exposure=0.0,
@@ -97,7 +96,11 @@ def make_raw(
             captured="2026:01:02 03:04:05",
             noise_profile=((a, b),),
             image=(),
-            exif=(),
+            exif=(
+                ExifTag(33434, 5, 1, struct.pack("<2I", 1, 30)),  # ExposureTime
+                ExifTag(33437, 5, 1, struct.pack("<2I", 2, 1)),  # FNumber
+                ExifTag(34855, 3, 1, struct.pack("<H", 3200)),  # ISO
+            ),
             gps=(),
         ),
     )
@@ -121,9 +124,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Denoiser(config)
     torch.nn.init.normal_(network.backbone.head.weight, std=0.02)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(
-        path, network.state_dict(), config, name="tiny", license="Apache-2.0", training={}
-    )
+    save_weights(path, network.state_dict(), config, name="tiny", license="Apache-2.0", training={})
     return path
 
 
@@ -132,3 +133,11 @@ def tiny_restorer(tiny_weights: Path) -> Restorer:
     from nightfix.restorer import Restorer
 
     return Restorer(str(tiny_weights), "cpu")
+
+
+@pytest.fixture(scope="session")
+def default_restorer() -> Restorer:
+    """The weights that come with the package."""
+    from nightfix.restorer import Restorer
+
+    return Restorer(device="cpu")

@@ -86,7 +86,7 @@ def test_three_ways_to_say_the_same_ratio(run, tmp_path, arguments):
         ("--color-space", "prophoto"),
         ("--tone", "linear"),
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_development_options_change_the_picture(run, tmp_path, arguments):
     run("--no-restore")
@@ -97,13 +97,13 @@ def test_development_options_change_the_picture(run, tmp_path, arguments):
 
 
 WRONG_CALLS = {
-    "no file": (["enhance"], 2, "FILES"),
+    "no file": (["enhance"], 2, "files"),
     "unknown option": (["enhance", "x.dng", "--stepz", "3"], 2, "--stepz"),
     "steps 0": (["enhance", "x.dng", "--steps", "0"], 2, "auto"),
     "ratio below 1": (["enhance", "x.dng", "--ratio", "0.5"], 2, "auto"),
     "ratio not a number": (["enhance", "x.dng", "--ratio", "nan"], 2, "auto"),
     "two ratios": (["enhance", "x.dng", "--ratio", "9", "--ev", "3"], 2, "one of"),
-    "strength 101": (["enhance", "x.dng", "--strength", "101"], 2, "101"),
+    "strength 101": (["enhance", "x.dng", "--strength", "101"], 2, "100"),
     "exposure": (["enhance", "x.dng", "--target-exposure", "soon"], 2, "soon"),
     "balance": (["enhance", "x.dng", "--white-balance", "red"], 2, "as-shot"),
     "balance of zero": (["enhance", "x.dng", "--white-balance", "0,1,1"], 2, "as-shot"),

@@ -19,7 +19,7 @@ from dng_files import (
 from nightfix import raw as raw_module
 from nightfix.bayer import CFA_PATTERNS, CfaPattern, shift_pattern
 from nightfix.errors import NightFixError, RawReadError, UnsupportedSensorError
-from nightfix.metadata import FileTags
+from nightfix.metadata import ExifTag, FileTags, Ifd
 from nightfix.raw import Area, read_raw, to_dn
 
 HEIGHT, WIDTH = 41, 53
@@ -209,7 +209,7 @@ def test_libraws_crop_counts_from_the_masked_corner(
         crop_width=width,
         crop_height=height,
     )
-    assert raw_module._crop(sizes, raw_module._Frame(raw_module.Ifd(), 0, 0)) == expected
+    assert raw_module._crop(sizes, raw_module._Frame(Ifd(), 0, 0)) == expected
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -347,16 +347,10 @@ def sensor(pattern: np.ndarray | None, colors: bytes = b"RGBG", **fields: Any) -
 
 def of(make: str = "", dng: bool = False) -> FileTags:
     """Return the tags of a file of that maker."""
-    tags = {271: raw_module.Ifd().tags.get(271) or _ascii(271, make)}
+    tags = {271: ExifTag(271, 2, len(make) + 1, make.encode() + b"\0")}
     if dng:
-        tags[50706] = _ascii(50706, "1400")
-    return FileTags(main=raw_module.Ifd(tags))
-
-
-def _ascii(code: int, value: str) -> Any:
-    from nightfix.metadata import ExifTag  # noqa: PLC0415
-
-    return ExifTag(code, 2, len(value) + 1, value.encode() + b"\0")
+        tags[50706] = ExifTag(50706, 1, 4, b"\1\4\0\0")
+    return FileTags(main=Ifd(tags))
 
 
 BAYER = np.array([[0, 1], [3, 2]], np.uint8)
@@ -375,8 +369,9 @@ STACK = rawpy.RawType.Stack
         (sensor(BAYER, b"GMCY", num_colors=4), of(), "colors GMCY"),
         (sensor(BAYER, b"RGBE", num_colors=4), of(), "colors RGBE"),
         (sensor(np.zeros((4, 4), np.uint8)), of(), "4 x 4"),
+        (sensor(np.array([[0, 1], [0, 1]], np.uint8)), of(), "array of RGRG"),
     ],
-    ids=["x-trans", "foveon", "sraw", "small", "linear", "no array", "gmcy", "rgbe", "4x4"],
+    ids=["x-trans", "foveon", "sraw", "small", "linear", "no array", "gmcy", "rgbe", "4x4", "rgrg"],
 )
 def test_other_sensors_are_refused_by_name(libraw: Any, tags: FileTags, named: str) -> None:
     with pytest.raises(UnsupportedSensorError, match=named):

@@ -10,6 +10,7 @@ from nightfix.amplification import Amplification
 from nightfix.bayer import CFA_PATTERNS, pack_bayer
 from nightfix.conditioning import Conditioning, Settings, auto_steps
 from nightfix.errors import DeviceMemoryError
+from nightfix.network import condition_of
 from nightfix.noise import NoiseModel
 from nightfix.restorer import anchor_brightness
 
@@ -150,6 +151,36 @@ def test_anchor_leaves_what_noise_explains(synthetic_raw):
     capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
     fine = capture * 16 * 1.002
     assert torch.allclose(anchor_brightness(fine.clone(), capture, chosen), fine, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 20.0, 300.0])
+def test_amplified_noise_is_that_of_the_stabilizer(ratio):
+    noise = condition_of((ratio, 1.0, 4e-4, 4e-7, 0.0)).stabilizer().noise
+    assert conditioning(ratio).amplified_noise == pytest.approx(noise.item(), rel=1e-5)
+
+
+def regions(mosaic: np.ndarray) -> np.ndarray:
+    height, width = (side // 64 * 64 for side in mosaic.shape)
+    cells = mosaic[:height, :width].reshape(height // 64, 64, width // 64, 64)
+    return cells.mean((1, 3))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("ratio", [1.0, 16.0, 100.0])
+def test_default_weights_clean_and_keep_brightness(synthetic_raw, default_restorer, ratio, steps):
+    a, b = 2e-4, 2e-7
+    raw = synthetic_raw(shape=(256, 320), ratio=ratio, a=a, b=b)
+    clean = synthetic_raw(shape=(256, 320), ratio=ratio, a=1e-9, b=0.0).mosaic * ratio
+    amplified = raw.mosaic * ratio
+    restored = default_restorer.restore(
+        raw, conditioning(ratio, a, b), Settings(steps=steps)
+    ).mosaic
+    error = np.sqrt(np.mean((restored - clean) ** 2) / np.mean((amplified - clean) ** 2))
+    assert error < 0.35
+    standard_error = np.sqrt(a * ratio * regions(clean) + b * ratio**2) / 64
+    moved = np.abs(regions(restored) - regions(amplified))
+    assert (moved <= np.maximum(0.01 * regions(amplified), 2 * standard_error)).all()
 
 
 @pytest.mark.parametrize(("ratio", "steps"), [(1.0, 1), (300.0, 3)])

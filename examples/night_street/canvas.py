@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Color = tuple[float, float, float]
 Point = tuple[float, float]
 
@@ -43,12 +44,12 @@ class Canvas:
     @property
     def width(self) -> float:
         """Width [m]."""
-        return self.samples.shape[1] / self.density
+        return float(self.samples.shape[1] / self.density)
 
     @property
     def height(self) -> float:
         """Height [m]."""
-        return self.samples.shape[0] / self.density
+        return float(self.samples.shape[0] / self.density)
 
     def grid(self) -> tuple[Array, Array]:
         """Return x as a row and y as a column of texel centers [m]."""
@@ -89,12 +90,24 @@ def paint(
     light: Color | Array = BLACK,
 ) -> None:
     """Lay paint of an albedo and a light of its own where ``coverage`` is above 0."""
-    c = np.asarray(coverage, np.float32)[..., None]
-    samples = canvas.samples
+    shape = canvas.samples.shape[:2]
+    full = np.broadcast_to(np.asarray(coverage, np.float32), shape)
+    covered = bounds(full)
+    c = full[covered][..., None]
+    samples = canvas.samples[covered]
     samples *= 1 - c
-    samples[..., 0:3] += c * np.asarray(albedo, np.float32)
-    samples[..., 3:6] += c * np.asarray(light, np.float32)
+    for first, color in ((0, albedo), (3, light)):
+        layer = np.broadcast_to(np.asarray(color, np.float32), (*shape, 3))
+        samples[..., first : first + 3] += c * layer[covered]
     samples[..., 6:7] += c
+
+
+def bounds(coverage: Array) -> tuple[slice, slice]:
+    """Return the rows and columns within which anything is covered."""
+    rows, columns = (np.flatnonzero((coverage > 0).any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def shade(canvas: Canvas, factor: Array) -> None:
@@ -107,10 +120,13 @@ def box(canvas: Canvas, x: float, y: float, width: float, height: float) -> Arra
     columns, rows = canvas.grid()
     across = np.minimum(columns - x, x + width - columns) * canvas.density + 0.5
     up = np.minimum(rows - y, y + height - rows) * canvas.density + 0.5
-    return np.clip(across, 0, 1) * np.clip(up, 0, 1)
+    coverage: Array = np.clip(across, 0, 1) * np.clip(up, 0, 1)
+    return coverage
 
 
-def ellipse(canvas: Canvas, x: float, y: float, rx: float, ry: float, soft: float = 0.0) -> Array:
+def ellipse(
+    canvas: Canvas, x: float, y: float, rx: float, ry: float, *, soft: float = 0.0
+) -> Array:
     """Cover an ellipse whose edge fades over ``soft`` of its radius."""
     columns, rows = canvas.grid()
     radius = np.sqrt(((columns - x) / rx) ** 2 + ((rows - y) / ry) ** 2)
@@ -140,10 +156,13 @@ def stroke(canvas: Canvas, points: Sequence[Point], width: float) -> Array:
         distance = np.minimum(distance, np.hypot(x - x0 - t * dx, y - y0 - t * dy))
     wide = max(width * canvas.density, 1.0)
     thin = min(width * canvas.density, 1.0)
-    return thin * np.clip(wide / 2 - distance * canvas.density + 0.5, 0, 1).astype(np.float32)
+    coverage: Array = thin * np.clip(wide / 2 - distance * canvas.density + 0.5, 0, 1)
+    return coverage
 
 
-def text(canvas: Canvas, line: str, x: float, y: float, height: float, bold: float = 0.0) -> Array:
+def text(
+    canvas: Canvas, line: str, x: float, y: float, height: float, *, bold: float = 0.0
+) -> Array:
     """Cover a line of text centered at x, its baseline at y.
 
     Parameters
@@ -173,7 +192,7 @@ def text(canvas: Canvas, line: str, x: float, y: float, height: float, bold: flo
     return np.asarray(image, np.float32)[::-1] / 255
 
 
-def tube(canvas: Canvas, line: str, x: float, y: float, height: float, width: float) -> Array:
+def tube(canvas: Canvas, line: str, x: float, y: float, height: float, *, width: float) -> Array:
     """Cover the outline of a line of text, as a bent neon tube."""
     outer = text(canvas, line, x, y, height, bold=width)
     return np.clip(outer - text(canvas, line, x, y, height), 0, 1)
@@ -193,4 +212,5 @@ def noise(grid: Array, x: Array, y: Array) -> Array:
     below, right = (i + 1) & 255, (j + 1) & 255
     upper = grid[i, j] * (1 - fx) + grid[i, right] * fx
     lower = grid[below, j] * (1 - fx) + grid[below, right] * fx
-    return upper * (1 - fy) + lower * fy
+    value: Array = upper * (1 - fy) + lower * fy
+    return value

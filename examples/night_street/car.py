@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from night_street.canvas import Array, Canvas, Color, blank, paint, text
-from night_street.render import Hit, Rays, fresnel, normalized, sample
+from night_street.render import Hit, Rays, fresnel, length, normalized, sample
 
 _STEPS = 56
 _HALF = np.array((1.02, 0.82, 2.25), np.float32)
@@ -17,8 +17,8 @@ _HALF = np.array((1.02, 0.82, 2.25), np.float32)
 def rounded_box(p: Array, center: Color, half: Color, radius: float) -> Array:
     """Return the distance to a box with rounded edges [m]."""
     q = np.abs(p - np.array(center, np.float32)) - np.array(half, np.float32) + radius
-    outside = np.linalg.norm(np.maximum(q, 0), axis=1)
-    return np.asarray(outside + np.minimum(q.max(1), 0) - radius, np.float32)
+    deepest = np.maximum(np.maximum(q[:, 0], q[:, 1]), q[:, 2])
+    return length(np.maximum(q, 0)) + np.minimum(deepest, 0) - np.float32(radius)
 
 
 def wheel(p: Array, z: float) -> Array:
@@ -47,7 +47,8 @@ def car_distance(p: Array) -> Array:
         np.hypot(p[:, 1] - 0.32, p[:, 2] - 0.82), np.hypot(p[:, 1] - 0.32, p[:, 2] - 3.45)
     )
     joined = np.maximum(joined, np.minimum(0.39 - arches, np.abs(p[:, 0]) - 0.5))
-    return np.minimum(joined, np.minimum(wheel(p, 0.82), wheel(p, 3.45)))
+    distance: Array = np.minimum(joined, np.minimum(wheel(p, 0.82), wheel(p, 3.45)))
+    return distance
 
 
 def car_normals(p: Array) -> Array:
@@ -60,7 +61,7 @@ def car_normals(p: Array) -> Array:
 def number_plate() -> Canvas:
     """Letter the number plate."""
     plate = blank(0.56, 0.13, 500, (0.55, 0.53, 0.48))
-    paint(plate, text(plate, "NF 3200", 0.28, 0.026, 0.115, 0.002), (0.02, 0.02, 0.02))
+    paint(plate, text(plate, "NF 3200", 0.28, 0.026, 0.115, bold=0.002), (0.02, 0.02, 0.02))
     return plate
 
 
@@ -117,7 +118,11 @@ class Car:
         albedo = np.tile(np.array(self.color, np.float32), (len(p), 1))
         light = np.zeros_like(albedo)
         shine = np.ones(len(p), np.float32)
-        side = (x > 0.5) & (np.abs((z - 2.25) * (1 + 0.5 * (y - 0.85))) < 1.1) & (np.abs(z - 2.2) > 0.05)
+        side = (
+            (x > 0.5)
+            & (np.abs((z - 2.25) * (1 + 0.5 * (y - 0.85))) < 1.1)
+            & (np.abs(z - 2.2) > 0.05)
+        )
         ends = (x < 0.62) & ((z < 1.35) | (z > 3.2))
         glass = (y > 0.98) & (y < 1.36) & (side | ends)
         albedo[glass] = (0.01, 0.011, 0.013)

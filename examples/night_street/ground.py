@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from night_street.canvas import Array, noise
-from night_street.render import Hit, Rays, fresnel
+from night_street.render import Hit, Rays, fresnel, normalized
 
 #: Where the road ends and the pavement starts, to the left and right [m].
 CURBS = (-3.35, 4.0)
@@ -51,7 +51,7 @@ class Ground:
         grain = near * (noise(self.grid, x * 38, z * 38) - 0.5)
         patches = noise(self.grid, x * 0.7 + 9, z * 0.35)
         tone = 1 + 0.9 * grain + 0.5 * (patches - 0.5)
-        road = (0.058 * tone)[:, None] * np.array((1.0, 0.98, 0.97), np.float32)
+        road: Array = (0.058 * tone)[:, None] * np.array((1.0, 0.98, 0.97), np.float32)
         road = paint_marks(road, x, z, patches)
         slabs, paved = self.pavement(x, z, near)
         puddle = self.puddles(x, z) * (1 - 0.85 * paved)
@@ -88,7 +88,7 @@ class Ground:
         normals[:, 0] = 0.008 * (noise(self.grid, x * 5, z * 5) - 0.5)
         normals[:, 1] = 1
         normals[:, 2] = 0.03 * (noise(self.grid, x * 4 + 50, z * 6) - 0.5)
-        return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        return normalized(normals)
 
 
 def paint_marks(road: Array, x: Array, z: Array, patches: Array) -> Array:
@@ -98,4 +98,5 @@ def paint_marks(road: Array, x: Array, z: Array, patches: Array) -> Array:
     between = (x > CURBS[0] + 0.3) & (x < CURBS[1] - 0.3)
     worn = np.clip(1.5 - 1.4 * patches, 0.25, 1)
     share = ((stripe | dash) & between) * worn
-    return road * (1 - share)[:, None] + 0.34 * share[:, None]
+    marked: Array = road * (1 - share)[:, None] + 0.34 * share[:, None]
+    return marked

@@ -78,7 +78,7 @@ def room_light(pane: Canvas, light: Color, rng: np.random.Generator) -> None:
     paint(pane, 1.0, BLACK, level[..., None] * np.array(light, np.float32))
     if rng.random() < 0.5:
         pot = pane.width * rng.uniform(0.35, 0.65)
-        paint(pane, ellipse(pane, pot, 0.18, 0.16, 0.22, 0.3), (0.03, 0.05, 0.02))
+        paint(pane, ellipse(pane, pot, 0.18, 0.16, 0.22, soft=0.3), (0.03, 0.05, 0.02))
 
 
 def dark_glass(pane: Canvas, rng: np.random.Generator) -> None:
@@ -90,7 +90,12 @@ def dark_glass(pane: Canvas, rng: np.random.Generator) -> None:
 
 
 def window(
-    wall: Canvas, x: float, y: float, size: tuple[float, float], light: Color | None,
+    wall: Canvas,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    light: Color | None,
+    *,
     rng: np.random.Generator,
 ) -> None:
     """Set a sash window with frame, bars, lintel and sill into a wall."""
@@ -122,7 +127,7 @@ def upper_floors(
             color = WARM if rng.random() < 0.72 else COOL
             light = scaled(color, rng.uniform(0.12, 0.62)) if rng.random() < lit else None
             x = margin + column * spacing + (spacing - 1.05) / 2
-            window(wall, x, float(level), (1.05, 1.65), light, rng)
+            window(wall, x, float(level), (1.05, 1.65), light, rng=rng)
         paint(wall, box(wall, 0, float(level) - 0.75, wall.width, 0.16), (0.26, 0.24, 0.21))
     paint(wall, box(wall, 0, wall.height - 0.35, wall.width, 0.35), (0.24, 0.22, 0.19))
 
@@ -139,12 +144,20 @@ def cafe_room(pane: Canvas, rng: np.random.Generator) -> None:
         paint(pane, box(pane, 0.2, shelf, pane.width - 0.5, 0.035), BLACK, (0.10, 0.05, 0.02))
         for bottle in np.arange(0.28, pane.width - 0.4, 0.095):
             tint = (0.30, 0.36, 0.14) if rng.random() < 0.5 else (0.50, 0.20, 0.06)
-            paint(pane, box(pane, float(bottle), shelf + 0.03, 0.06, rng.uniform(0.13, 0.24)),
-                  BLACK, scaled(tint, rng.uniform(0.3, 1.2)))
-    for guest, coat in ((0.58, (0.05, 0.03, 0.03)), (1.28, (0.03, 0.035, 0.06)), (2.42, (0.07, 0.03, 0.02))):
-        paint(pane, ellipse(pane, guest, 0.20, 0.23, 0.45, 0.15), BLACK, coat)
-        paint(pane, ellipse(pane, guest, 0.74, 0.078, 0.105, 0.3), BLACK, (0.15, 0.075, 0.04))
-        paint(pane, ellipse(pane, guest, 0.79, 0.085, 0.075, 0.2), BLACK, (0.03, 0.015, 0.01))
+            paint(
+                pane,
+                box(pane, float(bottle), shelf + 0.03, 0.06, rng.uniform(0.13, 0.24)),
+                BLACK,
+                scaled(tint, rng.uniform(0.3, 1.2)),
+            )
+    for guest, coat in (
+        (0.58, (0.05, 0.03, 0.03)),
+        (1.28, (0.03, 0.035, 0.06)),
+        (2.42, (0.07, 0.03, 0.02)),
+    ):
+        paint(pane, ellipse(pane, guest, 0.20, 0.23, 0.45, soft=0.15), BLACK, coat)
+        paint(pane, ellipse(pane, guest, 0.74, 0.078, 0.105, soft=0.3), BLACK, (0.15, 0.075, 0.04))
+        paint(pane, ellipse(pane, guest, 0.79, 0.085, 0.075, soft=0.2), BLACK, (0.03, 0.015, 0.01))
     for table in (0.93, 2.05):
         paint(pane, box(pane, table - 0.22, 0.40, 0.44, 0.03), BLACK, (0.20, 0.10, 0.04))
         paint(pane, ellipse(pane, table, 0.47, 0.03, 0.045), BLACK, (1.6, 0.9, 0.3))
@@ -165,7 +178,7 @@ def cafe_front(wall: Canvas, x: float, rng: np.random.Generator) -> None:
     gold: Color = (0.9, 0.62, 0.25)
     paint(pane, text(pane, "coffee", 0.52, 0.12, 0.22), gold, scaled(gold, 0.5))
     paint(pane, text(pane, "cake & tea", 1.56, 0.12, 0.19), gold, scaled(gold, 0.5))
-    paint(pane, tube(pane, "OPEN", 2.57, 1.02, 0.26, 0.018), BLACK, (14.0, 1.0, 2.6))
+    paint(pane, tube(pane, "OPEN", 2.57, 1.02, 0.26, width=0.018), BLACK, (14.0, 1.0, 2.6))
     door = wall.part(x + 3.3, 0.05, 1.05, 2.55)
     paint(door, 1.0, (0.09, 0.03, 0.02))
     glass = wall.part(x + 3.45, 0.75, 0.75, 1.7)
@@ -191,7 +204,7 @@ def book_front(wall: Canvas, x: float, rng: np.random.Generator) -> None:
     paint(pane, box(pane, 1.62, 0, 0.06, 1.95), (0.05, 0.06, 0.08))
     glass = wall.part(x + 3.5, 0.6, 0.95, 1.9)
     room_light(glass, (0.40, 0.50, 0.62), rng)
-    paint(wall, text(wall, "BOOKS", x + 2.3, 2.78, 0.78, 0.02), BLACK, (3.1, 3.7, 4.4))
+    paint(wall, text(wall, "BOOKS", x + 2.3, 2.78, 0.78, bold=0.02), BLACK, (3.1, 3.7, 4.4))
 
 
 def shutter(wall: Canvas, x: float, width: float) -> None:
@@ -199,12 +212,12 @@ def shutter(wall: Canvas, x: float, width: float) -> None:
     gate = wall.part(x, 0.1, width, 2.6)
     slats = 0.6 + 0.4 * np.sin(gate.grid()[1] * 2 * np.pi / 0.09) + 0 * gate.grid()[0]
     paint(gate, 1.0, slats[..., None] * np.array((0.16, 0.17, 0.18), np.float32))
-    tag: Array = text(gate, "nite", width * 0.5, 0.8, 0.9, 0.02)
+    tag: Array = text(gate, "nite", width * 0.5, 0.8, 0.9, bold=0.02)
     paint(gate, 0.8 * tag, (0.30, 0.08, 0.22))
 
 
 def shop_window(
-    wall: Canvas, x: float, width: float, light: Color, name: str, rng: np.random.Generator
+    wall: Canvas, x: float, width: float, light: Color, name: str, *, rng: np.random.Generator
 ) -> None:
     """Light a shop window with goods on two shelves and a lettered board above it."""
     pane = wall.part(x, 0.5, width, 2.0)
@@ -215,7 +228,7 @@ def shop_window(
         for place in np.arange(0.2, width - 0.1, 0.24):
             size = rng.uniform(0.06, 0.12)
             tint = (0.08 + 0.6 * rng.random(3)) * np.array(light)
-            thing = ellipse(pane, float(place), shelf + 1.6 * size, size, 1.7 * size, 0.2)
+            thing = ellipse(pane, float(place), shelf + 1.6 * size, size, 1.7 * size, soft=0.2)
             paint(pane, thing, BLACK, (float(tint[0]), float(tint[1]), float(tint[2])))
         paint(pane, box(pane, 0, shelf - 0.04, width, 0.04), BLACK, scaled(light, 0.12))
     for bar in np.arange(0, width, 1.3):
@@ -226,8 +239,14 @@ def shop_window(
 
 
 def simple_house(
-    width: float, height: float, density: float, color: Color, rng: np.random.Generator, *,
-    lit: float, bricks: bool = False,
+    width: float,
+    height: float,
+    density: float,
+    color: Color,
+    rng: np.random.Generator,
+    *,
+    lit: float,
+    bricks: bool = False,
 ) -> Canvas:
     """Build a house of plaster or brick with windows from the first floor up."""
     make = brick_wall if bricks else plaster_wall

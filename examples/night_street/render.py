@@ -171,15 +171,22 @@ def sample(canvas: Canvas, x: Array, y: Array) -> Array:
     return np.asarray(lower * (1 - fy) + upper * fy, np.float32)
 
 
+def length(vectors: Array) -> Array:
+    """Return the lengths of vectors of shape (N, 3)."""
+    lengths: Array = np.sqrt(np.einsum("nc,nc->n", vectors, vectors))
+    return lengths
+
+
 def normalized(vectors: Array) -> Array:
     """Scale vectors of shape (N, 3) to length 1."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / length(vectors)[:, None]
 
 
 def reflected(directions: Array, normals: Array) -> Array:
     """Mirror directions at surfaces of given normals."""
     cosine = np.einsum("nc,nc->n", directions, normals)
-    return directions - 2 * cosine[:, None] * normals
+    mirrored: Array = directions - 2 * cosine[:, None] * normals
+    return mirrored
 
 
 def fresnel(cosine: Array, at_normal: float) -> Array:
@@ -195,8 +202,8 @@ def shadow(points: Array, source: Array, blobs: Sequence[Blob]) -> Array:
         start = (points - np.array(blob.center, np.float32)) / radii
         end = (source - np.array(blob.center, np.float32)) / radii
         path = end - start
-        t = np.clip(-(start * path).sum(1) / (path * path).sum(1), 0, 1)
-        nearest = np.linalg.norm(start + t[:, None] * path, axis=1)
+        along = -np.einsum("nc,nc->n", start, path) / np.einsum("nc,nc->n", path, path)
+        nearest = length(start + np.clip(along, 0, 1)[:, None] * path)
         reach *= 1 - blob.opacity * np.clip(1.6 - nearest, 0, 1)
     return reach
 
@@ -263,7 +270,7 @@ def trace(scene: Scene, rays: Rays) -> tuple[Array, Array, Array]:
         light = hit.light + hit.albedo / np.pi * irradiance(hit, scene.lights, scene.blobs)
         if hit.polished is not None:
             light = light + polish(scene, surface, hit, rays.directions[hit.index])
-        distance = np.linalg.norm(hit.points - rays.origins[hit.index], axis=1)
+        distance = length(hit.points - rays.origins[hit.index])
         through = np.exp(-distance / _HAZE_DISTANCE)[:, None]
         haze = (1 - through) * np.array(_HAZE, np.float32) * hit.coverage[:, None]
         behind = 1 - hit.coverage

@@ -8,7 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from night_street import houses, things
-from night_street.canvas import Array, Canvas, Color, blank, noise_grid, paint
+from night_street.canvas import (
+    Array,
+    Canvas,
+    Color,
+    blank,
+    box,
+    ellipse,
+    noise_grid,
+    paint,
+    polygon,
+    stroke,
+)
 from night_street.car import Car
 from night_street.ground import Ground
 from night_street.render import Blob, Light, Panel, Scene, Surface, Vector
@@ -41,7 +52,7 @@ def left_row(density: float, rng: np.random.Generator) -> list[Surface]:
         (21.5, 10.5, 8.6, (0.30, 0.25, 0.20), 0.5),
     ):
         house = houses.simple_house(width, height, density * 0.4, color, rng, lit=share)
-        houses.shop_window(house, 1.2, 3.2, houses.scaled(houses.CREAM, 0.55), "BAKERY", rng)
+        houses.shop_window(house, 1.2, 3.2, houses.scaled(houses.CREAM, 0.55), "BAKERY", rng=rng)
         houses.shutter(house, 5.6, 3.0)
         sheets.append((start, house))
     books = houses.simple_house(7.2, 10.4, density * 0.75, (0.33, 0.30, 0.25), rng, lit=0.35)
@@ -60,10 +71,10 @@ def gable(front: Canvas, density: float) -> Canvas:
     """Build the blind side of a house, with its roof and a chimney, to go with a front."""
     side = blank(9.0, front.height + 3.5, density * 0.2)
     eaves = front.height
-    paint(side, things.box(side, 2.2, eaves, 0.7, 3.3), (0.10, 0.06, 0.05))
+    paint(side, box(side, 2.2, eaves, 0.7, 3.3), (0.10, 0.06, 0.05))
     roof = [(0.0, eaves), (4.5, eaves + 2.6), (9.0, eaves)]
-    paint(side, things.polygon(side, roof), (0.13, 0.11, 0.10))
-    paint(side, things.box(side, 0.0, 0.0, 9.0, eaves), (0.14, 0.12, 0.11))
+    paint(side, polygon(side, roof), (0.13, 0.11, 0.10))
+    paint(side, box(side, 0.0, 0.0, 9.0, eaves), (0.14, 0.12, 0.11))
     return side
 
 
@@ -80,7 +91,7 @@ def right_row(density: float, rng: np.random.Generator) -> list[Surface]:
         house = houses.simple_house(
             width, height, density * 0.35, color, rng, lit=0.38, bricks=name in ("SHOES", "FLOWERS")
         )
-        houses.shop_window(house, width - 5.5, 4.0, houses.scaled(light, 0.6), name, rng)
+        houses.shop_window(house, width - 5.5, 4.0, houses.scaled(light, 0.6), name, rng=rng)
         side = gable(house, density)
         row.append(Panel(corner=(RIGHT, 0.0, end - width), right=_ACROSS, canvas=side))
         row.append(Panel(corner=(RIGHT, 0.0, end), right=_BACK, canvas=house))
@@ -90,10 +101,10 @@ def right_row(density: float, rng: np.random.Generator) -> list[Surface]:
 def far_end(density: float, rng: np.random.Generator) -> list[Surface]:
     """Close the street by a house across it and a church tower behind."""
     tower = blank(5.0, 26.0, density * 0.2)
-    paint(tower, things.box(tower, 0.6, 0, 3.8, 17.5), (0.10, 0.09, 0.085))
-    paint(tower, things.polygon(tower, [(0.3, 17.5), (2.5, 26.0), (4.7, 17.5)]), (0.05, 0.055, 0.06))
-    paint(tower, things.ellipse(tower, 2.5, 14.8, 0.9, 0.9), (0.1, 0.1, 0.1), (0.95, 0.80, 0.50))
-    paint(tower, things.stroke(tower, [(2.5, 15.4), (2.5, 14.8), (2.9, 14.5)], 0.12))
+    paint(tower, box(tower, 0.6, 0, 3.8, 17.5), (0.10, 0.09, 0.085))
+    paint(tower, polygon(tower, [(0.3, 17.5), (2.5, 26.0), (4.7, 17.5)]), (0.05, 0.055, 0.06))
+    paint(tower, ellipse(tower, 2.5, 14.8, 0.9, 0.9), (0.1, 0.1, 0.1), (0.95, 0.80, 0.50))
+    paint(tower, stroke(tower, [(2.5, 15.4), (2.5, 14.8), (2.9, 14.5)], 0.12))
     house = houses.simple_house(30.0, 8.0, density * 0.2, (0.24, 0.21, 0.18), rng, lit=0.45)
     return [
         Panel(corner=(1.6, 0.0, 82.0), right=_ACROSS, canvas=tower),
@@ -119,7 +130,9 @@ def furniture(density: float, rng: np.random.Generator) -> list[Surface]:
         ((-4.15, 0.0, 9.1), things.menu_board(density * 2.2)),
     ]
     placed.sort(key=lambda item: -item[0][2])
-    return [Panel(corner=corner, right=_ACROSS, canvas=sheet, soft=0.25) for corner, sheet in placed]
+    return [
+        Panel(corner=corner, right=_ACROSS, canvas=sheet, soft=0.25) for corner, sheet in placed
+    ]
 
 
 def on_the_wall(density: float) -> list[Surface]:
@@ -157,6 +170,7 @@ def lights() -> tuple[Light, ...]:
     ]
     others: tuple[tuple[Vector, Color, float], ...] = (
         ((-2.5, 4.2, 0.0), SODIUM, 15.0),
+        ((-1.0, 4.6, 52.0), SODIUM, 75.0),
         ((3.6, 4.6, 3.0), LED, 13.0),
         ((LEFT + 0.35, 1.7, 10.2), houses.WARM, 5.0),
         ((LEFT + 0.35, 1.7, 12.0), houses.WARM, 5.0),

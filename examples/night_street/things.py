@@ -63,10 +63,10 @@ def poster(density: float) -> Canvas:
     width, height = 1.2, 1.75
     sheet = blank(width, height, density, (0.030, 0.080, 0.115))
     for x, y, rx, ry, soft, color in _FACE:
-        shape = ellipse(sheet, x * width, y * height, rx * width, ry * height, soft)
+        shape = ellipse(sheet, x * width, y * height, rx * width, ry * height, soft=soft)
         paint(sheet, shape, color)
     cream: Color = (0.80, 0.68, 0.46)
-    paint(sheet, text(sheet, "LUNA", width / 2, 1.44, 0.34, 0.008), cream)
+    paint(sheet, text(sheet, "LUNA", width / 2, 1.44, 0.34, bold=0.008), cream)
     paint(sheet, text(sheet, "live at the Lantern Hall", width / 2, 0.145, 0.098), cream)
     paint(sheet, text(sheet, "21 June, doors 19:30", width / 2, 0.045, 0.080), cream)
     sheet.samples[..., 3:6] = 1.15 * sheet.samples[..., 0:3]
@@ -80,7 +80,7 @@ def poster(density: float) -> Canvas:
 def cafe_sign(density: float) -> Canvas:
     """Bend the cafe's name from neon, with a crescent moon beside it."""
     board = blank(4.6, 0.82, density, (0.030, 0.035, 0.045))
-    paint(board, tube(board, "NIGHT CAFE", 2.52, 0.20, 0.66, 0.022), BLACK, (15.0, 3.2, 0.9))
+    paint(board, tube(board, "NIGHT CAFE", 2.52, 0.20, 0.66, width=0.022), BLACK, (15.0, 3.2, 0.9))
     moon = ellipse(board, 0.36, 0.42, 0.26, 0.26) * (1 - ellipse(board, 0.47, 0.48, 0.22, 0.22))
     paint(board, moon, BLACK, (7.0, 8.5, 13.0))
     for edge in (0.03, 0.77):
@@ -93,7 +93,7 @@ def hotel_sign(density: float) -> Canvas:
     board = blank(0.9, 4.0, density, (0.04, 0.03, 0.03))
     for place, letter in enumerate("HOTEL"):
         y = 3.22 - 0.75 * place
-        paint(board, text(board, letter, 0.45, y, 0.78, 0.012), BLACK, (9.0, 7.4, 5.2))
+        paint(board, text(board, letter, 0.45, y, 0.78, bold=0.012), BLACK, (9.0, 7.4, 5.2))
     frame = [(0.06, 0.06), (0.84, 0.06), (0.84, 3.94), (0.06, 3.94), (0.06, 0.06)]
     paint(board, stroke(board, frame, 0.045), BLACK, (17.0, 0.9, 1.3))
     return board
@@ -102,7 +102,11 @@ def hotel_sign(density: float) -> Canvas:
 def pharmacy_cross(density: float) -> Canvas:
     """Light a green cross, one tube within the other."""
     board = blank(1.0, 1.0, density)
-    for arm, light in ((0.34, (0.6, 9.0, 2.4)), (0.22, (0.02, 0.12, 0.05)), (0.12, (0.6, 9.0, 2.4))):
+    for arm, light in (
+        (0.34, (0.6, 9.0, 2.4)),
+        (0.22, (0.02, 0.12, 0.05)),
+        (0.12, (0.6, 9.0, 2.4)),
+    ):
         paint(board, box(board, 0.5 - arm / 2, 0.5 - arm * 1.4, arm, arm * 2.8), BLACK, light)
         paint(board, box(board, 0.5 - arm * 1.4, 0.5 - arm / 2, arm * 2.8, arm), BLACK, light)
     return board
@@ -112,7 +116,7 @@ def street_plate(density: float) -> Canvas:
     """Letter an enamel plate with the street's name."""
     plate = blank(1.15, 0.30, density, (0.55, 0.55, 0.52))
     paint(plate, box(plate, 0.018, 0.018, 1.114, 0.264), (0.018, 0.040, 0.150))
-    paint(plate, text(plate, "Lantern Street", 0.575, 0.105, 0.155, 0.001), (0.70, 0.70, 0.67))
+    paint(plate, text(plate, "Lantern Street", 0.575, 0.105, 0.155, bold=0.001), (0.70, 0.70, 0.67))
     paint(plate, text(plate, "7 - 31", 0.575, 0.035, 0.060), (0.70, 0.70, 0.67))
     return plate
 
@@ -120,8 +124,16 @@ def street_plate(density: float) -> Canvas:
 def menu_board(density: float) -> Canvas:
     """Chalk the evening's menu on a board that stands on the pavement."""
     board = blank(0.66, 1.10, density)
-    paint(board, polygon(board, [(0.0, 0.0), (0.05, 1.1), (0.61, 1.1), (0.66, 0.0)]), (0.22, 0.11, 0.05))
-    paint(board, polygon(board, [(0.06, 0.16), (0.09, 1.04), (0.57, 1.04), (0.60, 0.16)]), (0.02, 0.022, 0.022))
+    paint(
+        board,
+        polygon(board, [(0.0, 0.0), (0.05, 1.1), (0.61, 1.1), (0.66, 0.0)]),
+        (0.22, 0.11, 0.05),
+    )
+    paint(
+        board,
+        polygon(board, [(0.06, 0.16), (0.09, 1.04), (0.57, 1.04), (0.60, 0.16)]),
+        (0.02, 0.022, 0.022),
+    )
     chalk: Color = (0.62, 0.60, 0.56)
     paint(board, text(board, "TONIGHT", 0.33, 0.89, 0.115), (0.70, 0.52, 0.20))
     lines = ("soup 4.50", "coffee 2.20", "apple pie 3.80", "hot punch 5.00", "until 2 am")
@@ -137,10 +149,10 @@ def street_lamp(density: float, color: Color) -> Canvas:
     paint(lamp, polygon(lamp, [(0.22, 0.0), (0.28, 0.8), (0.42, 0.8), (0.48, 0.0)]), IRON)
     paint(lamp, box(lamp, 0.16, 3.62, 0.38, 0.03), IRON)
     glass = polygon(lamp, [(0.25, 3.95), (0.13, 4.45), (0.57, 4.45), (0.45, 3.95)])
-    level = 2.5 + 9.0 * ellipse(lamp, 0.35, 4.19, 0.24, 0.30, 1.6)
+    level = 2.5 + 9.0 * ellipse(lamp, 0.35, 4.19, 0.24, 0.30, soft=1.6)
     paint(lamp, glass, BLACK, level[..., None] * np.array(color, np.float32))
-    core = (38 * color[0], 38 * color[1], 38 * color[2])
-    paint(lamp, ellipse(lamp, 0.35, 4.19, 0.055, 0.095, 0.3), BLACK, core)
+    core = (48 * color[0], 48 * color[1], 48 * color[2])
+    paint(lamp, ellipse(lamp, 0.35, 4.19, 0.055, 0.095, soft=0.3), BLACK, core)
     for x0, x1 in ((0.25, 0.13), (0.45, 0.57)):
         paint(lamp, stroke(lamp, [(x0, 3.95), (x1, 4.45)], 0.025), IRON)
     paint(lamp, polygon(lamp, [(0.10, 4.45), (0.35, 4.70), (0.60, 4.45)]), IRON)
@@ -163,11 +175,13 @@ def light_chain(span: float, density: float, rng: np.random.Generator) -> Canvas
         strip = chain.part(piece[0][0], low, piece[-1][0] - piece[0][0], 1.3 - low)
         local = [(x - piece[0][0], y - low) for x, y in piece]
         paint(strip, stroke(strip, local, 0.014), (0.02, 0.02, 0.02))
-    colors: tuple[Color, ...] = ((15, 9, 4), (16, 5.5, 2), (14, 10, 5))
+    colors: tuple[Color, ...] = ((20, 12, 5), (22, 7.5, 2.8), (19, 13, 6.5))
     for x in np.arange(0.35, span, 0.62):
         y = 1.2 - hanging(span, 0.85, float(x)) - 0.09
         spot = chain.part(float(x) - 0.1, y - 0.1, 0.2, 0.2)
-        paint(spot, ellipse(spot, 0.1, 0.1, 0.042, 0.055, 0.25), BLACK, colors[rng.integers(3)])
+        paint(
+            spot, ellipse(spot, 0.1, 0.1, 0.042, 0.055, soft=0.25), BLACK, colors[rng.integers(3)]
+        )
         paint(spot, box(spot, 0.085, 0.15, 0.03, 0.05), (0.02, 0.02, 0.02))
     return chain
 
@@ -190,7 +204,9 @@ def railing(width: float, density: float) -> Canvas:
         paint(bars, box(bars, float(x), 0.0, 0.018, 0.97), IRON)
         ring = bars.part(float(x), 0.80, 0.13, 0.2)
         if place % 3 == 0 and min(ring.samples.shape) > 0:
-            edge = ellipse(ring, 0.066, 0.095, 0.05, 0.05) - ellipse(ring, 0.066, 0.095, 0.034, 0.034)
+            edge = ellipse(ring, 0.066, 0.095, 0.05, 0.05) - ellipse(
+                ring, 0.066, 0.095, 0.034, 0.034
+            )
             paint(ring, np.clip(edge, 0, 1), IRON)
     return bars
 
@@ -203,7 +219,11 @@ def bicycle(density: float) -> Canvas:
         paint(sheet, np.clip(rim, 0, 1), (0.05, 0.05, 0.05))
         for angle in np.arange(0, math.pi, math.pi / 9):
             dx, dy = 0.32 * math.cos(angle), 0.32 * math.sin(angle)
-            paint(sheet, stroke(sheet, [(hub - dx, 0.35 - dy), (hub + dx, 0.35 + dy)], 0.006), (0.4, 0.4, 0.4))
+            paint(
+                sheet,
+                stroke(sheet, [(hub - dx, 0.35 - dy), (hub + dx, 0.35 + dy)], 0.006),
+                (0.4, 0.4, 0.4),
+            )
     frame: tuple[list[Point], ...] = (
         [(0.36, 0.35), (0.80, 0.33), (0.66, 0.85), (0.36, 0.35)],
         [(0.80, 0.33), (1.26, 0.78), (0.68, 0.78)],
@@ -225,12 +245,32 @@ def walker(density: float) -> Canvas:
     for leg in legs:
         paint(figure, stroke(figure, leg, 0.115), (0.035, 0.035, 0.05))
         foot_x, foot_y = leg[-1]
-        paint(figure, ellipse(figure, foot_x - 0.01, foot_y - 0.015, 0.075, 0.045), (0.02, 0.015, 0.012))
-    coat = [(0.58, 0.52), (0.60, 1.10), (0.575, 1.38), (0.70, 1.47), (0.84, 1.47), (0.965, 1.38),
-            (0.93, 1.10), (0.965, 0.52)]
+        paint(
+            figure,
+            ellipse(figure, foot_x - 0.01, foot_y - 0.015, 0.075, 0.045),
+            (0.02, 0.015, 0.012),
+        )
+    coat = [
+        (0.58, 0.52),
+        (0.60, 1.10),
+        (0.575, 1.38),
+        (0.70, 1.47),
+        (0.84, 1.47),
+        (0.965, 1.38),
+        (0.93, 1.10),
+        (0.965, 0.52),
+    ]
     paint(figure, polygon(figure, coat), (0.34, 0.055, 0.045))
-    paint(figure, stroke(figure, [(0.60, 1.36), (0.545, 1.08), (0.66, 0.98)], 0.105), (0.30, 0.048, 0.04))
-    paint(figure, stroke(figure, [(0.935, 1.36), (0.995, 1.12), (0.90, 1.24)], 0.10), (0.30, 0.048, 0.04))
+    paint(
+        figure,
+        stroke(figure, [(0.60, 1.36), (0.545, 1.08), (0.66, 0.98)], 0.105),
+        (0.30, 0.048, 0.04),
+    )
+    paint(
+        figure,
+        stroke(figure, [(0.935, 1.36), (0.995, 1.12), (0.90, 1.24)], 0.10),
+        (0.30, 0.048, 0.04),
+    )
     paint(figure, stroke(figure, [(0.765, 0.53), (0.765, 1.40)], 0.012), (0.12, 0.02, 0.02))
     x, y = figure.grid()
     round_body = np.sqrt(np.clip(1 - ((x - 0.80) / 0.26) ** 2, 0.04, 1))
@@ -243,13 +283,13 @@ def walker(density: float) -> Canvas:
 
 def head(figure: Canvas) -> None:
     """Paint the walker's head: hair, soft skin, scarf."""
-    paint(figure, ellipse(figure, 0.77, 1.615, 0.112, 0.140, 0.15), (0.035, 0.020, 0.014))
-    paint(figure, ellipse(figure, 0.77, 1.600, 0.082, 0.112, 0.25), (0.50, 0.30, 0.21))
-    paint(figure, ellipse(figure, 0.79, 1.605, 0.050, 0.075, 1.0), (0.62, 0.40, 0.29))
+    paint(figure, ellipse(figure, 0.77, 1.615, 0.112, 0.140, soft=0.15), (0.035, 0.020, 0.014))
+    paint(figure, ellipse(figure, 0.77, 1.600, 0.082, 0.112, soft=0.25), (0.50, 0.30, 0.21))
+    paint(figure, ellipse(figure, 0.79, 1.605, 0.050, 0.075, soft=1.0), (0.62, 0.40, 0.29))
     for eye in (0.738, 0.802):
-        paint(figure, ellipse(figure, eye, 1.622, 0.013, 0.008, 0.5), (0.05, 0.03, 0.025))
-    paint(figure, ellipse(figure, 0.77, 1.552, 0.024, 0.007, 0.6), (0.34, 0.09, 0.09))
-    paint(figure, ellipse(figure, 0.77, 1.460, 0.135, 0.055, 0.2), (0.55, 0.48, 0.30))
+        paint(figure, ellipse(figure, eye, 1.622, 0.013, 0.008, soft=0.5), (0.05, 0.03, 0.025))
+    paint(figure, ellipse(figure, 0.77, 1.552, 0.024, 0.007, soft=0.6), (0.34, 0.09, 0.09))
+    paint(figure, ellipse(figure, 0.77, 1.460, 0.135, 0.055, soft=0.2), (0.55, 0.48, 0.30))
 
 
 def umbrella(figure: Canvas) -> None:
@@ -263,7 +303,9 @@ def umbrella(figure: Canvas) -> None:
     cloth = (0.55 + 0.45 * np.clip((y - 1.72) / 0.45, 0, 1)) * (0.8 + 0.2 * np.sin(x * 27.3 + 1))
     paint(figure, dome, cloth[..., None] * np.array((0.10, 0.14, 0.22), np.float32))
     for rib in (-0.46, -0.23, 0.0, 0.23, 0.46):
-        points = [(0.80 + rib * math.sin(a), 1.72 + 0.45 * math.cos(a)) for a in np.linspace(0, 1.5, 8)]
+        points = [
+            (0.80 + rib * math.sin(a), 1.72 + 0.45 * math.cos(a)) for a in np.linspace(0, 1.5, 8)
+        ]
         paint(figure, dome * stroke(figure, points, 0.008), (0.03, 0.04, 0.06))
 
 

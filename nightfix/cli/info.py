@@ -8,10 +8,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from nightfix.amplification import format_exposure_time
 from nightfix.cli.boundary import finish
 from nightfix.conditioning import auto_steps, condition
 from nightfix.errors import NightFixError
-from nightfix.pipeline import camera_name, format_exposure_time
+from nightfix.pipeline import camera_name
 from nightfix.raw import RawImage, read_raw
 
 
@@ -44,8 +45,10 @@ def _photo(raw: RawImage) -> dict[str, str]:
     return {
         "camera": camera_name(metadata) or unknown,
         "lens": metadata.lens or unknown,
-        "exposure time": format_exposure_time(exposure.exposure_time).replace(
-            "unknown exposure time", unknown
+        "exposure time": (
+            unknown
+            if exposure.exposure_time is None
+            else format_exposure_time(exposure.exposure_time)
         ),
         "ISO": unknown if exposure.iso_speed is None else f"{exposure.iso_speed:g}",
         "aperture": unknown if exposure.f_number is None else f"f/{exposure.f_number:.3g}",

@@ -19,7 +19,7 @@ class FormatChoice(str, Enum):
 
     def to_formats(self) -> tuple[Format, ...]:
         """Return the files to write."""
-        return ("tiff", "dng") if self is FormatChoice.both else (self.value,)  # type: ignore[return-value]
+        return ("tiff", "dng") if self is FormatChoice.both else (self.value,)
 
 
 class ColorSpaceChoice(str, Enum):

@@ -64,7 +64,7 @@ def compress_range(linear: Plane) -> Plane:
 def expand_range(compressed: Plane) -> Plane:
     """Undo :func:`compress_range`."""
     twice = np.float32(2 * np.sqrt(_LINEAR_BELOW))
-    return compressed * (np.maximum(compressed, 0) + twice)
+    return np.asarray(compressed * (np.maximum(compressed, 0) + twice), np.float32)
 
 
 def demosaic(mosaic: Plane, cfa_pattern: CfaPattern) -> Plane:
@@ -193,7 +193,7 @@ def _add_left_and_right(block: Plane, weights: Plane, differences: Plane) -> Non
     along = _differences_along_rows(block)
     gradient = np.abs(along[:, 2:] - along[:, :-2])
     steepness = _sum_of_five(_sum_of_five(gradient).T).T
-    weight = 1 / (steepness * steepness + np.float32(_SMALLEST_GRADIENT))
+    weight = np.asarray(1 / (steepness * steepness + _SMALLEST_GRADIENT), np.float32)
     mean = _sum_of_five(along)
     mean *= 0.2
     for step, site in product((-2, 2), (0, 1)):

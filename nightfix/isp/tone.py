@@ -23,7 +23,7 @@ _LIFT = 0.4
 _LIFT_LEVEL = 0.03
 
 #: How fast lamps lose color as they are pressed below white: 0 never, 1 at once.
-_BLEACH = 0.25
+_BLEACH = 0.15
 
 
 def natural_curve(level: Plane, brightest: float) -> Plane:
@@ -98,7 +98,7 @@ def tone_map(rgb: Plane, brightest: float) -> Plane:
     -------
     ndarray, same shape
         Linear RGB in [0, 1]. The hue (in RGB) is kept; with y/m the factor by
-        which the brightest channel was pressed, saturation falls to (y/m)^0.25.
+        which the brightest channel was pressed, saturation falls to (y/m)^0.15.
     """
     peak = rgb.max(axis=0)
     shown = natural_curve(peak, brightest)
@@ -106,7 +106,7 @@ def tone_map(rgb: Plane, brightest: float) -> Plane:
     color = np.minimum(factor, 1) ** np.float32(_BLEACH)
     mapped = rgb * (factor * color)
     mapped += shown * (1 - color)
-    return np.clip(mapped, 0, 1, out=mapped)
+    return np.asarray(np.clip(mapped, 0, 1, out=mapped), np.float32)
 
 
 def fit_gamut(rgb: Plane, luminance: Plane) -> None:

@@ -83,5 +83,5 @@ def blur(light: Tensor, kernel: Tensor) -> Tensor:
     padded = F.pad(kernel, (0, width - kernel.shape[1], 0, height - kernel.shape[0]))
     padded = torch.roll(padded, (-margin, -margin), (0, 1))
     spectrum = torch.fft.rfft2(light) * torch.fft.rfft2(padded)
-    result = torch.fft.irfft2(spectrum, s=(height, width))
+    result: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     return result[:, margin : height - margin, margin : width - margin].clamp_min(0)

@@ -29,7 +29,8 @@ class Recipe:
     steps, batch, patch : int
         Gradient steps, samples a step, side of a sample [packed px, multiple of 16].
     learning_rate : float
-        Peak rate of Adam; warmed up over 200 steps (a tenth of a short run), then a cosine to 2 % of it.
+        Peak rate of Adam; warmed up over 200 steps (a tenth of a short run), then a cosine
+        to 2 % of it.
     ema : float
         Decay of the averaged weights, which are what is shipped.
     clip : float

@@ -46,7 +46,7 @@ class SensorNoise:
 
     @property
     def variance_at_black(self) -> float:
-        """b of variance = a*x + b: everything that does not depend on light."""
+        """B of variance = a*x + b: everything that does not depend on light."""
         return self.read**2 + self.row**2 + self.quantization**2 / 12
 
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nightfix.diffusion import expose
 from nightfix.device import choose_device
+from nightfix.diffusion import expose
 from nightfix.network import Condition, Denoiser
 from nightfix.progress import Progress, no_progress
 from nightfix.training.config import Recipe
@@ -120,8 +120,10 @@ class Trainer:
         return {"norm": float(norm), **{key: loss.item() for key, loss in losses.items()}}
 
     def _pass(self, batch: Batch, sample: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        to = {"device": self.device, "memory_format": torch.channels_last}
-        sample, capture, target = (t.to(**to) for t in (sample, batch.capture, batch.target))
+        sample, capture, target = (
+            frame.to(self.device, memory_format=torch.channels_last)
+            for frame in (sample, batch.capture, batch.target)
+        )
         condition = Condition(*(t.to(self.device) for t in condition))
         with torch.autocast(self.device.type, torch.bfloat16):
             predicted = self.network(sample, capture, condition)

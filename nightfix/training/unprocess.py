@@ -45,7 +45,7 @@ def random_rgb2cam(generator: torch.Generator) -> Tensor:
     weights = -torch.log(torch.rand(len(_CAMERA_MATRICES), generator=generator) + 1e-6)
     weights = weights / weights.sum()
     xyz2cam = torch.tensordot(weights, _CAMERA_MATRICES, 1)
-    rgb2cam = xyz2cam @ torch.tensor(SRGB_TO_XYZ, dtype=torch.float32)
+    rgb2cam: Tensor = xyz2cam @ torch.tensor(SRGB_TO_XYZ, dtype=torch.float32)
     return rgb2cam / rgb2cam.sum(1, keepdim=True)
 
 
