@@ -1,6 +1,6 @@
 """Make ``night_street.dng``: a street at night, drawn here and photographed too dark.
 
-The street is rendered in linear light, then taken by hand at 1/30 s where 0.8 s would
+The street is rendered in linear light, then taken by hand at 1/30 s where 1 s would
 have been right: the shake blurs it, lamps saturate, and the noise of a full-frame
 sensor at ISO 3200 covers it. So the file shows what NightFix is for, with a truth that
 ``--truth`` saves beside it.
@@ -33,8 +33,8 @@ Array = NDArray[np.float32]
 HEIGHT, WIDTH = 800, 1200
 BLACK, WHITE = 512, 16383
 
-#: Target exposure over captured exposure: 0.8 s over 1/30 s.
-RATIO = 24.0
+#: Target exposure over captured exposure: 1 s over 1/30 s.
+RATIO = 30.0
 
 #: Length of the shake's path, and side of the kernel that holds it [px].
 SHAKE, KERNEL = 9.0, 15
