@@ -2,9 +2,9 @@
 
 Symbols follow Wang et al., "ExposureDiffusion: Learning to Expose for Low-light
 Image Enhancement", ICCV 2023: ``lambda_T`` is the captured exposure (1 here),
-``lambda_ref`` the target exposure (the amplification ``ratio``), ``lambda_t`` the
-exposure a sample has reached. Every sample is held at the brightness of the
-target exposure, so that only its noise tells how much light it has seen:
+``lambda_ref`` the exposure at which the picture is clean, ``lambda_t`` the exposure a
+sample has reached. Every sample is held at the brightness of the target exposure
+(the amplification ``ratio``), so that only its noise tells how much light it has seen:
 
     x_t = X_t * ratio / lambda_t,    var(x_t | x) = A x + B,
     A = a * ratio / lambda_t,        B = b * (ratio / lambda_t)^2
@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+#: Shot noise, variance per signal, that does not show at target brightness.
+_CLEAN = 2e-6
 
 #: Rates below this are drawn by summing the distribution, above it by its expansion.
 _SMALL_RATE = 8.0
@@ -78,26 +81,51 @@ class VarianceStabilizer:
         return v * (offset + (offset + v * self.a / span).clamp_min(0)) / span
 
 
-def exposure_schedule(ratio: float, steps: int) -> list[float]:
-    """Return the exposure of the sample at each pass, linear from the capture's to the target's.
+def reference_exposure(ratio: Tensor, a: Tensor) -> Tensor:
+    """Return lambda_ref / lambda_T: the target exposure, or longer until its light is clean.
 
     Parameters
     ----------
-    ratio : float
+    ratio : Tensor
         Target exposure over captured exposure, >= 1 [-].
+    a : Tensor, same shape
+        Shot noise of the capture, variance per signal.
+
+    Returns
+    -------
+    Tensor, same shape
+        max(ratio, a ratio / 2e-6); the shot noise at this exposure is then at most
+        0.06 % of white in the midtones.
+
+    Notes
+    -----
+    The paper takes X_0 for the clean picture "if its exposure time is long enough".
+    A target exposure is not, at a low ratio or a high ISO: its own shot noise, drawn
+    between the passes, would be as large as the error of the prediction it replaces.
+    """
+    return torch.maximum(ratio, a * ratio / _CLEAN)
+
+
+def exposure_schedule(reference: float, steps: int) -> list[float]:
+    """Return the exposure of the sample at each pass, linear from capture to reference.
+
+    Parameters
+    ----------
+    reference : float
+        lambda_ref / lambda_T, >= 1 [-].
     steps : int
         Network passes, >= 1.
 
     Returns
     -------
     list of float
-        lambda_t / lambda_T, ascending from 1. At ratio 1 no light is missing, every
-        pass would see the capture itself, and one pass is all there is.
+        lambda_t / lambda_T, ascending from 1. Where the capture is clean already
+        (``reference`` 1), every pass would see the capture itself: one is all there is.
 
     Raises
     ------
     ValueError
-        If ``ratio`` or ``steps`` is below 1.
+        If ``reference`` or ``steps`` is below 1.
 
     Examples
     --------
@@ -110,11 +138,11 @@ def exposure_schedule(ratio: float, steps: int) -> list[float]:
     ----------
     Wang et al., ICCV 2023, Algorithm 2.
     """
-    if ratio < 1 or steps < 1:
-        raise ValueError(f"ratio {ratio} and steps {steps} must be at least 1")
-    if ratio == 1 or steps == 1:
+    if reference < 1 or steps < 1:
+        raise ValueError(f"reference {reference} and steps {steps} must be at least 1")
+    if reference == 1 or steps == 1:
         return [1.0]
-    return [1.0 + (ratio - 1.0) * k / (steps - 1) for k in range(steps)]
+    return [1.0 + (reference - 1.0) * k / (steps - 1) for k in range(steps)]
 
 
 def poisson_quantile(rate: Tensor, normal: Tensor) -> Tensor:
@@ -189,8 +217,10 @@ def expose(
     predicted : Tensor, same shape
         Estimate of the fully exposed scene, same scale. Negative values count
         as 0 for the rate of the draw only. Gradients pass straight through it.
-    ratio, exposure : Tensor, shape (B, 1, 1, 1)
-        lambda_ref and lambda_t over lambda_T, 1 <= exposure <= ratio [-].
+    ratio : Tensor, shape (B, 1, 1, 1)
+        Target brightness over the capture's, >= 1 [-].
+    exposure : Tensor, shape (B, 1, 1, 1)
+        lambda_t / lambda_T, >= 1 [-].
     a : Tensor, shape (B, 1, 1, 1)
         Shot noise of the capture: variance per signal, K / (white - black).
     normal : Tensor or None

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nightfix.diffusion import VarianceStabilizer
+from nightfix.diffusion import VarianceStabilizer, reference_exposure
 
 #: Brightest value, in units of the target's white, that the network is shown.
 CEILING = 2.0
@@ -55,9 +55,9 @@ class NetworkConfig:
 class Condition(NamedTuple):
     """Numbers that hold for the whole frame, each of shape (B, 1, 1, 1), float32.
 
-    ``ratio`` (lambda_ref) and ``exposure`` (lambda_t) in units of the captured
-    exposure; ``a``, ``b`` the capture's noise before amplification; ``blur`` 1 for a
-    shaken capture, -1 for a still one, 0 where that is not known.
+    ``ratio``, the target's brightness over the capture's; ``exposure``, lambda_t in units
+    of the captured exposure; ``a``, ``b``, the capture's noise before amplification;
+    ``blur``, 1 for a shaken capture, -1 for a still one, 0 where that is not known.
     """
 
     ratio: Tensor
@@ -65,6 +65,11 @@ class Condition(NamedTuple):
     a: Tensor
     b: Tensor
     blur: Tensor
+
+    @property
+    def reference(self) -> Tensor:
+        """Return lambda_ref in units of the captured exposure."""
+        return reference_exposure(self.ratio, self.a)
 
     def stabilizer(self, exposure: Tensor | float = 1.0) -> VarianceStabilizer:
         """Return the transform for a sample that has reached ``exposure``."""
@@ -74,7 +79,7 @@ class Condition(NamedTuple):
     def numbers(self) -> Tensor:
         """Return the condition as numbers of order one, shape (B, 9)."""
         own, capture = self.stabilizer(self.exposure), self.stabilizer()
-        time = (self.exposure - 1) / (self.ratio - 1).clamp_min(1e-6)
+        time = (self.exposure - 1) / (self.reference - 1).clamp_min(1e-6)
         columns = [
             torch.log(capture.noise) / 2 + 1.5,
             torch.log(own.noise) / 2 + 1.5,
@@ -316,7 +321,6 @@ def parameter_count(network: nn.Module) -> int:
     return sum(math.prod(p.shape) for p in network.parameters())
 
 
-def condition_of(numbers: Sequence[float], device: torch.device | str = "cpu") -> Condition:
+def condition_of(numbers: Sequence[float]) -> Condition:
     """Build the condition of one frame from (ratio, exposure, a, b, blur)."""
-    tensors = (torch.full((1, 1, 1, 1), float(n), device=device) for n in numbers)
-    return Condition(*tensors)
+    return Condition(*(torch.full((1, 1, 1, 1), float(number)) for number in numbers))

@@ -133,7 +133,7 @@ class _Frame:
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
         self.done = 0
-        self.passes = len(exposure_schedule(conditioning.amplification.ratio, self.steps))
+        self.schedule = exposure_schedule(float(self._condition(1.0).reference), self.steps)
 
     def restore(self) -> Tensor:
         """Return the restored planes at target brightness."""
@@ -150,17 +150,29 @@ class _Frame:
         capture = self.capture * ratio
         sample = predicted = capture
         generator = torch.Generator().manual_seed(self.settings.seed)
-        a = self.conditioning.noise.a
-        for exposure in exposure_schedule(ratio, self.steps):
+        for exposure in self.schedule:
             if exposure > 1:
                 normal = None
                 if not self.settings.deterministic:
                     normal = torch.randn(capture.shape, generator=generator)
-                numbers = (torch.tensor(n) for n in (ratio, exposure, a))
-                r, t, shot = numbers
-                sample = expose(capture, predicted, ratio=r, exposure=t, a=shot, normal=normal)
-            predicted = self._predict(sample, capture, ratio, exposure)
+                told = self._condition(exposure)
+                sample = expose(
+                    capture,
+                    predicted,
+                    ratio=told.ratio[0],
+                    exposure=told.exposure[0],
+                    a=told.a[0],
+                    normal=normal,
+                )
+            predicted = self._predict(sample, capture, self._condition(exposure))
         return predicted
+
+    def _condition(self, exposure: float, ratio: float | None = None) -> Condition:
+        """Return what the network is told, on the CPU; ``ratio`` stands in for the photo's."""
+        noise, blur = self.conditioning.noise, self.conditioning.blur
+        ratio = ratio or self.conditioning.amplification.ratio
+        told = 0.0 if blur is None else 1.0 if blur else -1.0
+        return condition_of((ratio, exposure, noise.a, noise.b, told))
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
@@ -172,21 +184,19 @@ class _Frame:
         if not bool(weight.any()):
             return restored
         capture = self.capture * lower
-        lamps = self._predict(capture, capture, lower, 1.0, wanted=weight[0] > 0)
+        told = self._condition(1.0, lower)
+        lamps = self._predict(capture, capture, told, wanted=weight[0] > 0)
         return torch.lerp(restored, lamps * (ratio / lower), weight)
 
     def _predict(
         self,
         sample: Tensor,
         capture: Tensor,
-        ratio: float,
-        exposure: float,
+        told: Condition,
         wanted: Tensor | None = None,
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out."""
-        noise, blur = self.conditioning.noise, self.conditioning.blur
-        told = 0.0 if blur is None else 1.0 if blur else -1.0
-        condition = condition_of((ratio, exposure, noise.a, noise.b, told), self.device)
+        condition = Condition(*(number.to(self.device) for number in told))
         while True:
             done = self.done
             try:
@@ -220,7 +230,7 @@ class _Frame:
     def _advance(self) -> None:
         self.done += 1
         shape = (self.capture.shape[1], self.capture.shape[2])
-        total = self.passes * sum(1 for _ in tiles(shape, self.tile))
+        total = len(self.schedule) * sum(1 for _ in tiles(shape, self.tile))
         self.progress(self.done, max(total, self.done))
 
 

@@ -10,6 +10,7 @@ from nightfix.diffusion import (
     expose,
     exposure_schedule,
     poisson_quantile,
+    reference_exposure,
 )
 
 NOISES = [(1e-6, 1e-2), (1e-5, 1e-9), (0.02, 0.004), (0.3, 0.1)]
@@ -69,6 +70,15 @@ def test_schedule_has_one_exposure_a_pass(steps):
     assert len(schedule) == steps
     assert schedule[0] == 1
     assert steps == 1 or schedule[-1] == 100
+
+
+@pytest.mark.parametrize(
+    ("ratio", "a", "reference"), [(1.0, 1e-7, 1.0), (100.0, 1e-6, 100.0), (1.0, 2e-4, 100.0)]
+)
+def test_reference_is_the_target_or_longer_until_clean(ratio, a, reference):
+    found = reference_exposure(torch.tensor(ratio), torch.tensor(a)).item()
+    assert found == pytest.approx(reference)
+    assert a * ratio / found <= 2.0001e-6
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.5, 2.0, 7.9, 8.1, 30.0, 1000.0])

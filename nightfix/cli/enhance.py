@@ -36,7 +36,7 @@ def enhance(
             "-o",
             "--output",
             metavar="DIR",
-            help="Folder of the results. [default: beside each photo]",
+            help="Folder of the results. (default: beside each photo)",
             rich_help_panel=_OUTPUT,
         ),
     ] = _DEFAULTS.output,
@@ -115,7 +115,7 @@ def enhance(
         bool | None,
         typer.Option(
             "--deblur/--no-deblur",
-            help="Tell that the photo is shaken, or that it is not. [default: leave it open]",
+            help="Tell that the photo is shaken, or that it is not (default: leave it open).",
             rich_help_panel=_RESTORATION,
         ),
     ] = _DEFAULTS.deblur,

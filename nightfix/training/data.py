@@ -28,13 +28,12 @@ class Batch:
     """Samples of one step.
 
     ``capture`` and ``target``: (B, 4, p, p) float32 at target brightness, 1.0 = target
-    white. ``condition``: what the network is told. ``shot``: the true shot noise.
+    white. ``condition``: what the network is told.
     """
 
     capture: Tensor
     target: Tensor
     condition: Condition
-    shot: Tensor
 
 
 def load_photos(folder: Path) -> list[Tensor]:
@@ -104,7 +103,7 @@ def _draw_ratio(recipe: Recipe, generator: torch.Generator) -> tuple[float, Sens
 def _sample(
     photo: Tensor, recipe: Recipe, blur_share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, list[float]]:
-    """Make one capture, its target and (ratio, a, b, blur told, true shot noise)."""
+    """Make one capture, its target and (ratio, a, b, blur told)."""
     side = 2 * recipe.patch
     light = unprocess(_crop(photo, side + _KERNEL - 1, generator), generator)
     if torch.rand(1, generator=generator) > 0.5:
@@ -126,7 +125,7 @@ def _sample(
     b = sensor.variance_at_black * math.exp(2 * float(error[1]))
     known = float(torch.rand(1, generator=generator)) >= recipe.blur_withheld
     told = (1.0 if shaken else -1.0) if known else 0.0
-    return capture, target, [ratio, a, b, told, sensor.shot]
+    return capture, target, [ratio, a, b, told]
 
 
 def make_batch(photos: list[Tensor], recipe: Recipe, step: int) -> Batch:
@@ -136,10 +135,9 @@ def make_batch(photos: list[Tensor], recipe: Recipe, step: int) -> Batch:
     picks = torch.randint(len(photos), (recipe.batch,), generator=generator).tolist()
     rows = [_sample(photos[pick], recipe, blur_share, generator) for pick in picks]
     captures, targets, numbers = zip(*rows, strict=True)
-    ratio, a, b, told, shot = torch.tensor(numbers).T[:, :, None, None, None]
+    ratio, a, b, told = torch.tensor(numbers).T[:, :, None, None, None]
     return Batch(
         capture=torch.stack(captures),
         target=torch.stack(targets),
         condition=Condition(ratio, torch.ones_like(ratio), a, b, told),
-        shot=shot,
     )

@@ -136,16 +136,16 @@ class Trainer:
         self, batch: Batch, predicted: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Condition]:
         """Draw the sample of a random later exposure from the prediction (Algorithm 1)."""
-        ratio = batch.condition.ratio
-        fraction = (1.25 * torch.rand(ratio.shape, generator=generator)).clamp_max(1)
-        condition = batch.condition._replace(exposure=1 + (ratio - 1) * fraction)
+        told = batch.condition
+        fraction = (1.25 * torch.rand(told.ratio.shape, generator=generator)).clamp_max(1)
+        condition = told._replace(exposure=1 + (told.reference - 1) * fraction)
         normal = torch.randn(predicted.shape, generator=generator)
         sample = expose(
             batch.capture.to(self.device),
             predicted,
-            ratio=ratio.to(self.device),
+            ratio=told.ratio.to(self.device),
             exposure=condition.exposure.to(self.device),
-            a=batch.shot.to(self.device),
+            a=told.a.to(self.device),
             normal=normal.to(self.device),
         )
         return sample, condition
