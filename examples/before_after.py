@@ -1,6 +1,6 @@
 """Put the amplified and the restored example side by side, as shown in the README.
 
-    python examples/before_after.py
+python examples/before_after.py
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
 
+#: A mean with a smaller share of its samples away from lamps is not anchored.
+_LEAST_KNOWN = 0.1
+
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
 
@@ -177,7 +180,7 @@ class _Frame:
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
         # One weight for the four planes, a little wider than the lamp: no colored rims.
-        bright = torch.maximum(restored, self.capture * ratio).amax(0, keepdim=True)
+        bright = restored.amax(0, keepdim=True)
         bright = F.avg_pool2d(F.max_pool2d(bright[None], 5, 1, 2), 5, 1, 2)[0]
         low, high = _HIGHLIGHTS
         weight = ((bright - low) / (high - low)).clamp(0, 1)
@@ -252,18 +255,31 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
 
     Notes
     -----
-    Means of each plane are taken over 32 x 32 samples, every 16. Where they differ by
-    more than one standard error of the capture's mean and half a percent, what is
-    beyond that is added back, interpolated between the means.
+    Means of each plane are taken over 32 x 32 samples, every 16, without what lies
+    within a shake's reach of a lamp, whose streaks the restoration gathers. Where they
+    differ by more than one standard error of the capture's mean and half a percent, what
+    is beyond that is added back, interpolated between the means.
     """
     ratio, noise = conditioning.amplification.ratio, conditioning.noise
-    wanted = local_mean(capture, _ANCHOR).mul_(ratio)
-    missing = wanted - local_mean(restored, _ANCHOR)
+    known = _away_from_lamps(restored)
+    share = local_mean(known, _ANCHOR)
+    wanted = local_mean(capture * known, _ANCHOR).mul_(ratio / share.clamp_min(1e-6))
+    missing = wanted - local_mean(restored * known, _ANCHOR) / share.clamp_min(1e-6)
     variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
-    allowed = variance.sqrt() / _ANCHOR + 0.005 * wanted.abs()
+    allowed = (variance / share.clamp_min(1e-6)).sqrt() / _ANCHOR + 0.005 * wanted.abs()
     missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
+    missing = torch.where(share > _LEAST_KNOWN, missing, torch.zeros_like(missing))
     pitch = _ANCHOR // 2
     height, width = restored.shape[1:]
     size = ((missing.shape[1] - 1) * pitch + 1, (missing.shape[2] - 1) * pitch + 1)
     smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
     return restored.add_(smooth[:, :height, :width])
+
+
+def _away_from_lamps(restored: Tensor) -> Tensor:
+    """Return 0 near what is well above white and 1 elsewhere, shape (1, h, w)."""
+    bright = (restored.amax(0, keepdim=True) > _HIGHLIGHTS[1]).to(restored.dtype)
+    coarse = F.max_pool2d(bright, 8, ceil_mode=True)
+    near = F.max_pool2d(coarse, 5, 1, 2)[0]
+    near = near.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    return 1 - near[None, : restored.shape[1], : restored.shape[2]]

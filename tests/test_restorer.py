@@ -146,6 +146,16 @@ def test_anchor_brings_regions_back_within_a_percent(synthetic_raw, error):
     assert ((regions - wanted).abs() <= 0.01 * wanted + 2 * standard_error).all()
 
 
+def test_anchor_does_not_spread_what_a_lamp_lost(synthetic_raw):
+    """A streak above the headroom is gathered and cut; its surroundings stay as they are."""
+    raw = synthetic_raw(shape=(256, 256), lamp=300.0)
+    capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
+    restored = (capture * 16).clamp_max(8)
+    restored[:, 20:60, 60:64] = 0.2
+    anchored = anchor_brightness(restored.clone(), capture, conditioning())
+    assert (anchored - restored)[:, 20:56, 20:56].abs().max() < 0.02
+
+
 def test_anchor_leaves_what_noise_explains(synthetic_raw):
     raw, chosen = synthetic_raw(), conditioning()
     capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
