@@ -1,8 +1,8 @@
 """Restore: large frames in windows that leave no seams.
 
 Every window is read with a border as wide as the network's reach, starts on the
-network's own grid, and fades into its neighbor, so the same pixels come out
-whatever the size of the windows.
+network's own grid, and fades into its neighbor; the frame itself is continued by a
+little of its mirror image. So the same pixels come out whatever the size of the windows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+#: How far the frame's mirror image is read beyond its edges [packed px].
+EDGE = 32
 
 #: Half the width over which neighboring windows fade into each other [packed px].
 FADE = 8
@@ -114,14 +117,23 @@ def map_tiles(
     result = torch.zeros_like(frames[0])
     for part in tiles((height, width), tile):
         if wanted is None or bool(_reach(wanted, part).any()):
-            full = (min(tile, _up(height, multiple)), min(tile, _up(width, multiple)))
-            rows = reflect_indices(part.top - border, part.top + full[0] + border, height)
-            columns = reflect_indices(part.left - border, part.left + full[1] + border, width)
-            read = [frame[:, rows][:, :, columns][None] for frame in frames]
-            answer = function(read[0], read[1])[0]
-            _blend(result, answer, part, border)
+            rows = _read(part.top, part.height, height, border, multiple)
+            columns = _read(part.left, part.width, width, border, multiple)
+            indices = (
+                reflect_indices(rows.start, rows.stop, height),
+                reflect_indices(columns.start, columns.stop, width),
+            )
+            sample, capture = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
+            _blend(result, function(sample, capture)[0], part, (rows.start, columns.start))
         advance()
     return result
+
+
+def _read(start: int, length: int, size: int, border: int, multiple: int) -> range:
+    """Return what is read along one axis for a window: its border, but not far past the edge."""
+    edge = _up(EDGE, multiple)
+    stop = start + _up(length, multiple) + border
+    return range(max(start - border, -edge), min(stop, _up(size, multiple) + edge))
 
 
 def _up(value: int, multiple: int) -> int:
@@ -133,15 +145,15 @@ def _reach(wanted: Tensor, part: Tile) -> Tensor:
     return wanted[top : part.top + part.height + FADE, left : part.left + part.width + FADE]
 
 
-def _blend(result: Tensor, answer: Tensor, part: Tile, border: int) -> None:
-    """Add the answer of one window, weighted, to where it belongs."""
+def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int]) -> None:
+    """Add the answer of one window, read from ``origin``, to where it belongs, weighted."""
     height, width = result.shape[1:]
     rows = window(part.top, part.height, height)
     columns = window(part.left, part.width, width)
-    cut = border - FADE
-    answer = answer[:, cut : cut + len(rows), cut : cut + len(columns)]
-    weighted = answer * (rows[:, None] * columns).to(answer.device)
     top, left = part.top - FADE, part.left - FADE
+    row, column = top - origin[0], left - origin[1]
+    answer = answer[:, row : row + len(rows), column : column + len(columns)]
+    weighted = answer * (rows[:, None] * columns).to(answer.device)
     cut_top, cut_left = max(0, -top), max(0, -left)
     bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
     weighted = weighted[:, cut_top : bottom - top, cut_left : right - left]
