@@ -257,8 +257,8 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     -----
     Means of each plane are taken over 32 x 32 samples, every 16, without what lies
     within a shake's reach of a lamp, whose streaks the restoration gathers. Where they
-    differ by more than one standard error of the capture's mean and half a percent, what
-    is beyond that is added back, interpolated between the means.
+    differ by more than half a standard error of the capture's mean and a quarter of a
+    percent, what is beyond that is added back, interpolated between the means.
     """
     ratio, noise = conditioning.amplification.ratio, conditioning.noise
     known = _away_from_lamps(restored)
@@ -266,7 +266,7 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     wanted = local_mean(capture * known, _ANCHOR).mul_(ratio / share.clamp_min(1e-6))
     missing = wanted - local_mean(restored * known, _ANCHOR) / share.clamp_min(1e-6)
     variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
-    allowed = (variance / share.clamp_min(1e-6)).sqrt() / _ANCHOR + 0.005 * wanted.abs()
+    allowed = (variance / share.clamp_min(1e-6)).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
     missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
     missing = torch.where(share > _LEAST_KNOWN, missing, torch.zeros_like(missing))
     pitch = _ANCHOR // 2
