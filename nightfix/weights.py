@@ -19,7 +19,7 @@ DEFAULT_WEIGHTS = "nightfix-base"
 
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
-    "nightfix-base": "",
+    "nightfix-base": "822d44f53e18852b1fed4fd80233484e441b958272fe9d436dfca560daf067f9",
 }
 
 _METADATA_KEY = "nightfix"
