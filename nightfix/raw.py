@@ -277,7 +277,7 @@ def _raw_image(path: Path, file: BinaryIO, raw: rawpy.RawPy, tags: FileTags) -> 
         _require_data_to_the_end(path, samples)
     frame = _Frame.of(raw, tags)
     black_level = _black_level(raw, frame)
-    white_level = _white_level(raw, float(black_level.max()))
+    white_level = _white_level(raw, float(black_level.max()), is_dng=tags.is_dng)
     if not black_level.max() < white_level:
         levels = f"black level {black_level.max():g} is not below white level {white_level:g}"
         raise RawReadError(path, f"damaged: its {levels}", _COPY_AGAIN)
@@ -403,14 +403,17 @@ def _site_means(pattern: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.array(means, np.float32).reshape(2, 2)
 
 
-def _white_level(raw: rawpy.RawPy, black: float) -> float:
+def _white_level(raw: rawpy.RawPy, black: float, *, is_dng: bool) -> float:
     """Return the level at which the first channel saturates [DN].
 
-    The camera's own figures count where they are believable, that is within a factor
-    of two of LibRaw's table above black. The smallest, since a channel that saturates
-    below 1.0 turns lamps magenta once they are balanced.
+    In a DNG that is its WhiteLevel; LibRaw puts its own table's figure for the model
+    beside it. Elsewhere the camera's own figures count where they are believable, that
+    is within a factor of two of LibRaw's table above black. The smallest, since a
+    channel that saturates below 1.0 turns lamps magenta once they are balanced.
     """
     nominal = float(raw.white_level)
+    if is_dng:
+        return nominal
     own = float(min(raw.camera_white_level_per_channel or [0]))
     if 0.5 <= (own - black) / max(nominal - black, 1.0) <= 2 and own <= 65535:
         return own

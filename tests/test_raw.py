@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +20,10 @@ from dng_files import (
 
 from nightfix import raw as raw_module
 from nightfix.bayer import CFA_PATTERNS, CfaPattern, shift_pattern
+from nightfix.dng import write_dng
 from nightfix.errors import NightFixError, RawReadError, UnsupportedSensorError
 from nightfix.metadata import ExifTag, FileTags, Ifd
-from nightfix.raw import Area, read_raw, to_dn
+from nightfix.raw import Area, RawImage, read_raw, to_dn
 
 HEIGHT, WIDTH = 41, 53
 SITE_BLACK = (64.0, 96.0, 128.0, 160.0)
@@ -143,6 +146,18 @@ def test_the_mosaic_outlives_libraw(tmp_path: Path) -> None:
     assert raw.mosaic.dtype == np.float32
 
 
+def test_the_white_of_a_dng_is_its_own_whatever_the_model(
+    tmp_path: Path, synthetic_raw: Callable[..., RawImage]
+) -> None:
+    """LibRaw knows a lower level at which this model's sensor stops."""
+    made = synthetic_raw()
+    metadata = replace(made.metadata, make="NIKON CORPORATION", model="NIKON D850")
+    write_dng(tmp_path / "d850.dng", replace(made, metadata=metadata), restored=False)
+    with (tmp_path / "d850.dng").open("rb") as file, rawpy.imread(file) as libraw:
+        assert libraw.camera_white_level_per_channel[0] < 16383
+    assert read_raw(tmp_path / "d850.dng").white_level == 16383
+
+
 @pytest.mark.parametrize(
     ("own", "nominal", "expected"),
     [
@@ -158,7 +173,7 @@ def test_the_cameras_white_counts_where_it_is_believable(
     own: list[int] | None, nominal: int, expected: float
 ) -> None:
     libraw: Any = SimpleNamespace(camera_white_level_per_channel=own, white_level=nominal)
-    assert raw_module._white_level(libraw, 512.0) == expected
+    assert raw_module._white_level(libraw, 512.0, is_dng=False) == expected
 
 
 # --- crop, orientation
