@@ -20,7 +20,7 @@ RATIO = 30.0
 
 
 def main() -> None:
-    """Restore the example and write ``night_street.png`` beside it."""
+    """Restore the example and write ``night_street.jpg`` beside it."""
     raw = nightfix.read_raw(HERE / "night_street.dng")
     conditioning = nightfix.condition(raw, ratio=RATIO)
     restored = nightfix.Restorer().restore(raw, conditioning)
@@ -29,7 +29,7 @@ def main() -> None:
     middle = before.shape[1] // 2
     picture = np.concatenate([before[:, :middle], after[:, middle:]], axis=1)
     picture[:, middle - 1 : middle + 1] = 1
-    iio.imwrite(HERE / "night_street.png", (picture * 255 + 0.5).astype(np.uint8))
+    iio.imwrite(HERE / "night_street.jpg", (picture * 255 + 0.5).astype(np.uint8), quality=88)
 
 
 if __name__ == "__main__":
