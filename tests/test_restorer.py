@@ -187,12 +187,12 @@ def test_default_weights_clean_and_keep_brightness(synthetic_raw, default_restor
         raw, conditioning(ratio, a, b), Settings(steps=steps)
     ).mosaic
     error = np.sqrt(np.mean((restored - clean) ** 2) / np.mean((amplified - clean) ** 2))
-    assert error < 0.35
+    assert error < 0.45
     standard_error = np.sqrt(a * ratio * regions(clean) + b * ratio**2) / 64
     moved = np.abs(regions(restored) - regions(amplified))
     assert (moved <= np.maximum(0.01 * regions(amplified), 2 * standard_error)).all()
 
 
-@pytest.mark.parametrize(("ratio", "steps"), [(1.0, 1), (300.0, 3)])
+@pytest.mark.parametrize(("ratio", "steps"), [(1.0, 1), (300.0, 2)])
 def test_auto_steps_follow_the_noise(ratio, steps):
     assert auto_steps(conditioning(ratio)) == steps

@@ -56,7 +56,7 @@ def tukey_lambda_deviation(shape: float) -> float:
     Examples
     --------
     >>> round(tukey_lambda_deviation(0.14), 2)
-    1.46
+    1.45
     """
     if abs(shape) < 1e-3:
         return math.pi / math.sqrt(3)
