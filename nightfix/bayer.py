@@ -1,4 +1,4 @@
-"""Condition: between the 2-D mosaic and its four half-resolution planes.
+"""Read: between the 2-D mosaic and its four half-resolution planes.
 
 The one place that knows the order of the packed planes: red, green on the red
 rows, green on the blue rows, blue (``R, Gr, Gb, B``), whatever the phase of the

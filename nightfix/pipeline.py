@@ -12,7 +12,7 @@ from nightfix.amplification import format_exposure_time
 from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
 from nightfix.dng import write_dng
 from nightfix.errors import OutputExistsError
-from nightfix.isp import WhiteBalance, develop
+from nightfix.isp import WhiteBalance, choose_white_balance, develop
 from nightfix.metadata import Metadata
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
@@ -167,6 +167,8 @@ def enhance(
         raw = restorer.restore(raw, conditioning, options.settings, progress)
     else:
         announce(describe(raw, None) + "; not restored")
+    if "tiff" in paths and (note := choose_white_balance(raw, options.white_balance).note):
+        announce(f"note: {note}")
     _write(raw, paths, options)
     return Result(
         path=path,

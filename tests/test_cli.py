@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,14 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
 def test_debug_shows_the_traceback_of_known_errors(monkeypatch):
     monkeypatch.setenv("NIGHTFIX_DEBUG", "1")
     assert "RawReadError" in runner.invoke(app, ["info", "none.dng"]).stderr
+
+
+def test_a_balance_that_is_not_known_is_told(tiny_weights, tmp_path, synthetic_raw):
+    path = tmp_path / "gray.dng"
+    write_dng(path, replace(synthetic_raw(), as_shot_neutral=None), restored=False)
+    result = runner.invoke(app, ["enhance", str(path), "--weights", str(tiny_weights)])
+    assert result.exit_code == 0
+    assert "white balance" in result.stderr
 
 
 def test_info_says_what_there_is(photo):
