@@ -44,12 +44,12 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
     """
     temporary = path.with_name(f".nightfix-{uuid.uuid4().hex}{path.suffix}")
     try:
-        _check(path, overwrite, source)
+        check_target(path, overwrite=overwrite, source=source)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        _check(path, overwrite, source)
+        check_target(path, overwrite=overwrite, source=source)
         temporary.replace(path)
     except OSError as error:
         raise OutputWriteError(path, error.strerror or str(error)) from error
@@ -58,7 +58,14 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
             temporary.unlink(missing_ok=True)
 
 
-def _check(path: Path, overwrite: bool, source: Path | None) -> None:
+def check_target(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Raise what :func:`replacing` would, before any work is done.
+
+    Raises
+    ------
+    OutputExistsError, OutputWriteError
+        If ``path`` is there and must stay, is a folder, or is ``source``.
+    """
     if path.is_dir():
         raise OutputWriteError(path, "is a folder")
     if source is not None and path.exists() and source.exists() and path.samefile(source):

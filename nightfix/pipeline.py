@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from nightfix.amplification import format_exposure_time
 from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
 from nightfix.dng import write_dng
-from nightfix.errors import OutputExistsError
 from nightfix.isp import WhiteBalance, choose_white_balance, develop
 from nightfix.metadata import Metadata
+from nightfix.output import check_target
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
 from nightfix.tiff import write_tiff
@@ -97,7 +97,7 @@ def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
 
     Raises
     ------
-    OutputExistsError
+    OutputExistsError, OutputWriteError
         If one is there already, or is the photo itself, which is never written to.
     """
     folder = options.output or path.parent
@@ -105,9 +105,7 @@ def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
         kind: folder / f"{path.stem}{options.suffix}{_SUFFIXES[kind]}" for kind in options.formats
     }
     for target in paths.values():
-        same = target.exists() and path.exists() and target.samefile(path)
-        if same or (target.exists() and not options.overwrite):
-            raise OutputExistsError(target)
+        check_target(target, overwrite=options.overwrite, source=path)
     return paths
 
 

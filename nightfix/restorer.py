@@ -30,9 +30,6 @@ from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
 
-#: A mean with a smaller share of its samples away from lamps is not anchored.
-_LEAST_KNOWN = 0.1
-
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
 
@@ -268,7 +265,6 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
     allowed = (variance / share.clamp_min(1e-6)).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
     missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
-    missing = torch.where(share > _LEAST_KNOWN, missing, torch.zeros_like(missing))
     pitch = _ANCHOR // 2
     height, width = restored.shape[1:]
     size = ((missing.shape[1] - 1) * pitch + 1, (missing.shape[2] - 1) * pitch + 1)

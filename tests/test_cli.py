@@ -148,7 +148,10 @@ def test_a_result_that_is_there_is_kept(run, photo):
 
 def test_the_photo_itself_is_never_written(run, photo):
     before = photo.read_bytes()
-    assert run("--suffix", "", "--format", "dng", "--overwrite").exit_code == 6
+    result = run("--suffix", "", "--format", "dng", "--overwrite")
+    assert result.exit_code == 6
+    assert "the photo itself" in result.stderr
+    assert "ratio" not in result.stderr, "refused before any work"
     assert photo.read_bytes() == before
 
 

@@ -163,6 +163,18 @@ def test_anchor_leaves_what_noise_explains(synthetic_raw):
     assert torch.allclose(anchor_brightness(fine.clone(), capture, chosen), fine, atol=1e-6)
 
 
+@pytest.mark.weights
+def test_default_weights_give_the_same_pixels_in_tiles_of_any_size(synthetic_raw, default_restorer):
+    raw = synthetic_raw(shape=(400, 520), ratio=100.0, a=2e-4, b=2e-7, lamp=12.0)
+    whole, cut = (
+        default_restorer.restore(
+            raw, conditioning(100.0, 2e-4, 2e-7), Settings(steps=2, tile=tile)
+        ).mosaic
+        for tile in (1024, 256)
+    )
+    assert np.abs(whole - cut).max() < 1e-3
+
+
 @pytest.mark.parametrize("ratio", [1.0, 20.0, 300.0])
 def test_amplified_noise_is_that_of_the_stabilizer(ratio):
     noise = condition_of((ratio, 1.0, 4e-4, 4e-7, 0.0)).stabilizer().noise

@@ -111,6 +111,20 @@ def test_a_step_always_has_the_same_batch(photos):
     assert not torch.equal(one.capture, other.capture)
 
 
+@pytest.mark.parametrize(
+    ("share", "withheld", "told"), [(1.0, 0.0, 1.0), (0.0, 0.0, -1.0), (1.0, 1.0, 0.0)]
+)
+def test_the_network_is_told_of_blur_unless_it_is_withheld(photos, share, withheld, told):
+    recipe = dataclasses.replace(TINY, blur_share=share, blur_withheld=withheld)
+    assert make_batch(photos, recipe, 1).condition.blur.unique().tolist() == [told]
+
+
+@pytest.mark.parametrize(("step", "told"), [(3, -1.0), (4, 1.0)])
+def test_blur_begins_with_the_second_stage(photos, step, told):
+    recipe = dataclasses.replace(TINY, blur_share=1.0, blur_withheld=0.0, blur_start=0.5)
+    assert make_batch(photos, recipe, step).condition.blur.unique().tolist() == [told]
+
+
 def test_target_is_the_mean_of_still_captures(photos):
     recipe = dataclasses.replace(TINY, blur_share=0.0, batch=8, noise_error=0.0)
     batch = make_batch(photos, recipe, 1)
