@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from raw_images import metadata_with, plain_raw
 
 from nightfix.bayer import CfaPattern
-from nightfix.metadata import ExifTag, Exposure, Metadata
-from nightfix.raw import Area, ColorMatrix, RawImage
+from nightfix.metadata import ExifTag
+from nightfix.raw import ColorMatrix, RawImage
 
 if TYPE_CHECKING:
     from nightfix.restorer import Restorer
@@ -68,41 +69,27 @@ def make_raw(
         scene = np.where((y - 0.3) ** 2 + (x - 0.3) ** 2 < 0.004, lamp, scene)
     light = scene / ratio
     mosaic = a * rng.poisson(light / a) + np.sqrt(b) * rng.normal(size=shape)
-    return RawImage(
-        path=Path("synthetic.dng"),
-        mosaic=np.minimum(mosaic, 1).astype(np.float32),
+    metadata = metadata_with(
+        make="NightFix",
+        model="Synthetic",
+        unique_camera_model="NightFix Synthetic",
+        exposure_time=1 / 30,
+        iso_speed=3200.0,
+        captured="2026:01:02 03:04:05",
+        noise_profile=((a, b),),
+        exif=(
+            ExifTag(33434, 5, 1, struct.pack("<2I", 1, 30)),  # ExposureTime
+            ExifTag(33437, 5, 1, struct.pack("<2I", 2, 1)),  # FNumber
+            ExifTag(34855, 3, 1, struct.pack("<H", 3200)),  # ISO
+        ),
+    )
+    daylight = np.array([[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]])
+    return plain_raw(
+        np.minimum(mosaic, 1),
         cfa_pattern=cfa_pattern,
-        black_level=np.full((2, 2), 512, np.float32),
-        white_level=16383.0,
-        bit_depth=14,
         as_shot_neutral=np.array([0.5, 1.0, 0.6]),
-        color_matrices=(
-            ColorMatrix(
-                illuminant=21,
-                matrix=np.array([[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]),
-            ),
-        ),
-        baseline_exposure=0.0,
-        crop=Area(0, 0, *shape),
-        orientation=1,
-        metadata=Metadata(
-            make="NightFix",
-            model="Synthetic",
-            unique_camera_model="NightFix Synthetic",
-            lens="",
-            exposure=Exposure(
-                exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0
-            ),
-            captured="2026:01:02 03:04:05",
-            noise_profile=((a, b),),
-            image=(),
-            exif=(
-                ExifTag(33434, 5, 1, struct.pack("<2I", 1, 30)),  # ExposureTime
-                ExifTag(33437, 5, 1, struct.pack("<2I", 2, 1)),  # FNumber
-                ExifTag(34855, 3, 1, struct.pack("<H", 3200)),  # ISO
-            ),
-            gps=(),
-        ),
+        color_matrices=(ColorMatrix(illuminant=21, matrix=daylight),),
+        metadata=metadata,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from raw_images import metadata_with, plain_raw
 
 from nightfix.amplification import (
     MAX_METERED_RATIO,
@@ -17,7 +18,6 @@ from nightfix.amplification import (
 )
 from nightfix.bayer import CFA_PATTERNS, CfaPattern
 from nightfix.errors import MissingMetadataError
-from nightfix.metadata import Exposure, Metadata
 from nightfix.raw import Area, RawImage, read_raw
 
 NEUTRAL = np.array([0.5, 1.0, 0.625])
@@ -31,33 +31,12 @@ def make_raw(
     neutral: NDArray[np.float64] | None = None,
     baseline_exposure: float = 0.0,
 ) -> RawImage:
-    height, width = mosaic.shape
-    return RawImage(
-        path=Path("photo.dng"),
-        mosaic=np.asarray(mosaic, np.float32),
+    return plain_raw(
+        mosaic,
         cfa_pattern=cfa_pattern,
-        black_level=np.full((2, 2), 512, np.float32),
-        white_level=16383,
-        bit_depth=14,
         as_shot_neutral=neutral,
-        color_matrices=(),
         baseline_exposure=baseline_exposure,
-        crop=Area(0, 0, height, width),
-        orientation=1,
-        metadata=Metadata(
-            make="",
-            model="",
-            unique_camera_model="",
-            lens="",
-            exposure=Exposure(
-                exposure_time=exposure_time, iso_speed=None, f_number=None, focal_length=None
-            ),
-            captured="",
-            noise_profile=(),
-            image=(),
-            exif=(),
-            gps=(),
-        ),
+        metadata=metadata_with(exposure_time=exposure_time),
     )
 
 

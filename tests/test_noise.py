@@ -8,11 +8,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from raw_images import metadata_with, plain_raw
 
 from nightfix.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.metadata import Exposure, Metadata
 from nightfix.noise import choose_noise, measure_noise
-from nightfix.raw import Area, RawImage
+from nightfix.raw import RawImage
 
 Floats = NDArray[np.float64]
 SENSITIVITIES = [1e-4, 3e-4, 1e-3, 3e-3]
@@ -28,32 +28,17 @@ def make_raw(
     iso_speed: float | None = None,
     noise_profile: tuple[tuple[float, float], ...] = (),
 ) -> RawImage:
-    height, width = mosaic.shape
-    return RawImage(
-        path=Path("photo.dng"),
-        mosaic=np.asarray(mosaic, np.float32),
+    return plain_raw(
+        mosaic,
         cfa_pattern=cfa_pattern,
         black_level=np.full((2, 2), black_level, np.float32),
         white_level=white_level,
-        bit_depth=14,
-        as_shot_neutral=None,
-        color_matrices=(),
-        baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
-        orientation=1,
-        metadata=Metadata(
+        metadata=metadata_with(
             make=model.split(" ", maxsplit=1)[0],
             model=model,
             unique_camera_model=model,
-            lens="",
-            exposure=Exposure(
-                exposure_time=None, iso_speed=iso_speed, f_number=None, focal_length=None
-            ),
-            captured="",
+            iso_speed=iso_speed,
             noise_profile=noise_profile,
-            image=(),
-            exif=(),
-            gps=(),
         ),
     )
 
