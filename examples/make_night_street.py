@@ -25,7 +25,7 @@ from nightfix.ifd import RATIONAL, SHORT, UNDEFINED, ascii_tag, rational_tag, ta
 from nightfix.isp.color import SRGB_TO_XYZ
 from nightfix.metadata import ExifTag, Exposure, Metadata
 from nightfix.raw import Area, ColorMatrix, RawImage
-from nightfix.training.blur import blur, shake_kernel
+from nightfix.training.blur import blur, random_shake
 from nightfix.training.noise import SensorNoise, add_noise
 
 Array = NDArray[np.float32]
@@ -125,7 +125,7 @@ def photograph(height: int, width: int, seed: int) -> Shot:
     margin = KERNEL // 2
     street = render(height, width, margin=margin, seed=seed)
     camera = np.einsum("dc,hwc->dhw", rgb2cam(), street).astype(np.float32).clip(0)
-    kernel = shake_kernel(KERNEL, SHAKE * width / WIDTH, generator)
+    kernel = random_shake(SHAKE * width / WIDTH, generator).kernel(KERNEL, 1.0)
     shaken = blur(torch.from_numpy(camera), kernel).numpy()
     light = torch.from_numpy(pack_bayer(mosaic_of(shaken) / np.float32(RATIO), "RGGB"))
     captured = add_noise(light, SENSOR, generator).numpy()

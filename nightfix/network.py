@@ -43,6 +43,8 @@ class NetworkConfig:
         Channels of the capture's own encoder; 0 leaves it out.
     embedding : int
         Width of the condition's embedding.
+    deconvolution : bool
+        Whether the network is also shown the sample with its measured shake undone.
     """
 
     backbone: str = "unet"
@@ -50,6 +52,7 @@ class NetworkConfig:
     blocks: int = 1
     capture_width: int = 16
     embedding: int = 128
+    deconvolution: bool = False
 
 
 class Condition(NamedTuple):
@@ -235,11 +238,11 @@ class Denoiser(nn.Module):
         F = M X + (1 - M) (x_t + R)
 
     X is counted from the capture, on its stabilized scale and in units of its noise;
-    R from the sample, on the sample's scale and in units of the geometric mean of both
-    noises. The mask's odds start at one over the exposure. So a sample that has seen
-    little light is estimated anew, and one that has seen much is kept unless there is
-    reason to change it. The papers' clip to [0, 1] is left out: lamps lie above
-    white, and noise below black.
+    R from the sample (where the shake is known, from what deconvolution made of it), on the
+    sample's scale and in units of the geometric mean of both noises. The mask's odds start
+    at one over the exposure. So a sample that has seen little light is estimated anew, and
+    one that has seen much is kept unless there is reason to change it. The papers' clip to
+    [0, 1] is left out: lamps lie above white, and noise below black.
 
     References
     ----------
@@ -264,7 +267,8 @@ class Denoiser(nn.Module):
             if width
             else None
         )
-        self.backbone = Backbone(config, 8 + width, 9)
+        planes = 12 if config.deconvolution else 8
+        self.backbone = Backbone(config, planes + width, 9)
 
     @property
     def multiple(self) -> int:
@@ -283,7 +287,13 @@ class Denoiser(nn.Module):
         pitches = [1 << n for n in range(depth)]
         return 2 + sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
 
-    def forward(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
+    def forward(
+        self,
+        sample: Tensor,
+        capture: Tensor,
+        condition: Condition,
+        deconvolved: Tensor | None = None,
+    ) -> Tensor:
         """Estimate the scene.
 
         Parameters
@@ -295,6 +305,9 @@ class Denoiser(nn.Module):
             The amplified capture, likewise.
         condition : Condition
             Exposures, noise and blur.
+        deconvolved : Tensor or None, same shape
+            The sample with its shake undone (:func:`nightfix.shake.deconvolve`), where the
+            shake is known; None takes the sample as it is.
 
         Returns
         -------
@@ -304,7 +317,10 @@ class Denoiser(nn.Module):
         own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
         v_t = own.stabilize(sample.clamp_max(CEILING))
         v_y = given.stabilize(capture.clamp_max(CEILING))
+        v_d = v_t if deconvolved is None else own.stabilize(deconvolved.clamp_max(CEILING))
         features = [v_t, v_y]
+        if self.config.deconvolution:
+            features.append(v_d - v_t)
         if self.capture_encoder is not None:
             features.append(self.capture_encoder(v_y))
         embedding = self.embed(condition.numbers())
@@ -312,7 +328,7 @@ class Denoiser(nn.Module):
         direct, residual, mask = head.split([4, 4, 1], 1)
         mask = torch.sigmoid(mask - torch.log(condition.exposure))
         estimate = given.linearize(v_y + given.noise * direct)
-        corrected = own.linearize(v_t + (own.noise * given.noise).sqrt() * residual)
+        corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual)
         return torch.lerp(corrected, estimate, mask)
 
 

@@ -21,9 +21,10 @@ from nightfix.device import (
 )
 from nightfix.diffusion import expose, exposure_schedule
 from nightfix.errors import DeviceMemoryError
-from nightfix.network import Condition, condition_of
+from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage
+from nightfix.shake import deconvolve, estimate_shake, is_shake, remaining_error, shake
 from nightfix.tiling import local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
@@ -93,18 +94,42 @@ class Restorer:
         DeviceMemoryError
             If even the smallest tile does not fit.
         """
-        settings = settings or Settings()
-        ratio, pattern = conditioning.amplification.ratio, _pattern(raw)
+        pattern = _pattern(raw)
         capture = torch.from_numpy(pack_bayer(_finite(raw.mosaic), pattern))
-        frame = _Frame(self, capture, conditioning, settings, progress)
-        restored = frame.restore()
-        mix = settings.strength / 100
-        # The amplified capture is scaled in place: the frame is not needed again.
-        mixed = restored.lerp_(capture.mul_(ratio), 1 - mix) if mix < 1 else restored
-        mixed.clamp_(max=min(ratio, 2**settings.headroom))
+        restored = self.restore_packed(capture, conditioning, settings, progress)
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
-        mosaic = unpack_bayer(mixed.numpy(), pattern, shape)
+        mosaic = unpack_bayer(restored.numpy(), pattern, shape)
         return replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
+
+    def restore_packed(
+        self,
+        capture: Tensor,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+    ) -> Tensor:
+        """Do the work of :meth:`restore` on planes that are no photo's.
+
+        Parameters
+        ----------
+        capture : Tensor, shape (4, h, w), float32
+            Planes in the order of :func:`nightfix.bayer.pack_bayer`, black-subtracted, 1.0 =
+            white level, finite. Changed where the strength is below 100.
+        conditioning, settings, progress
+            As for :meth:`restore`.
+
+        Returns
+        -------
+        Tensor, shape (4, h, w), float32
+            In reference units, at most ``min(ratio, 2**headroom)``.
+        """
+        settings = settings or Settings()
+        ratio = conditioning.amplification.ratio
+        restored = _Frame(self, capture, conditioning, settings, progress).restore()
+        mix = settings.strength / 100
+        # The amplified capture is scaled in place: it is not needed again.
+        mixed = restored.lerp_(capture.mul_(ratio), 1 - mix) if mix < 1 else restored
+        return mixed.clamp_(max=min(ratio, 2**settings.headroom))
 
 
 def _pattern(raw: RawImage) -> CfaPattern:
@@ -133,6 +158,9 @@ class _Frame:
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
         self.done = 0
+        blur = conditioning.blur
+        self.told = 0.0 if blur is None else 1.0 if blur else -1.0
+        self.kernel: Tensor | None = None
         self.schedule = exposure_schedule(float(self._condition(1.0).reference), self.steps)
 
     def restore(self) -> Tensor:
@@ -146,33 +174,71 @@ class _Frame:
         return anchor_brightness(restored, self.capture, self.conditioning)
 
     def _sample(self, ratio: float) -> Tensor:
-        """Run Algorithm 2: alternate the network's estimate and the exposure step."""
+        """Run Algorithm 2: alternate the network's estimate and the exposure step.
+
+        Where there are later passes to undo a shake, the first one keeps it, and the
+        shake is measured on its result. From then on light is drawn as the shaken camera
+        would have gone on seeing it.
+        """
         capture = self.capture * ratio
-        sample = predicted = capture
         generator = torch.Generator().manual_seed(self.settings.seed)
-        for exposure in self.schedule:
-            if exposure > 1:
-                normal = None
-                if not self.settings.deterministic:
-                    normal = torch.randn(capture.shape, generator=generator)
-                told = self._condition(exposure)
-                sample = expose(
-                    capture,
-                    predicted,
-                    ratio=told.ratio[0],
-                    exposure=told.exposure[0],
-                    a=told.a[0],
-                    normal=normal,
-                )
+        measured = len(self.schedule) > 1 and self.network.config.deconvolution
+        if measured:
+            self.told = -1.0
+        predicted = self._predict(capture, capture, self._condition(1.0))
+        if measured:
+            self._measure_shake(predicted)
+        shaken = True
+        for exposure in self.schedule[1:]:
+            light = predicted if shaken else self._shaken(predicted)
+            sample = self._expose(capture, light, self._condition(exposure), generator)
             predicted = self._predict(sample, capture, self._condition(exposure))
+            shaken = self.kernel is None
         return predicted
+
+    def _measure_shake(self, picture: Tensor) -> None:
+        """Estimate the shake, and keep it unless it is none or is not to be undone."""
+        wanted = self.conditioning.blur
+        if wanted is False:
+            return
+        kernel = estimate_shake(picture)
+        if wanted or is_shake(kernel):
+            self.kernel, self.told = kernel[None], 1.0
+
+    def _expose(
+        self, capture: Tensor, light: Tensor, told: Condition, generator: torch.Generator
+    ) -> Tensor:
+        normal = None
+        if not self.settings.deterministic:
+            normal = torch.randn(capture.shape, generator=generator)
+        return expose(
+            capture,
+            light,
+            ratio=told.ratio[0],
+            exposure=told.exposure[0],
+            a=told.a[0],
+            normal=normal,
+        )
 
     def _condition(self, exposure: float, ratio: float | None = None) -> Condition:
         """Return what the network is told, on the CPU; ``ratio`` stands in for the photo's."""
-        noise, blur = self.conditioning.noise, self.conditioning.blur
+        noise = self.conditioning.noise
         ratio = ratio or self.conditioning.amplification.ratio
-        told = 0.0 if blur is None else 1.0 if blur else -1.0
-        return condition_of((ratio, exposure, noise.a, noise.b, told))
+        return condition_of((ratio, exposure, noise.a, noise.b, self.told))
+
+    def _shaken(self, planes: Tensor) -> Tensor:
+        """Shake sharp planes as the camera was, one plane at a time to save memory."""
+        assert self.kernel is not None
+        return torch.cat([shake(plane[None, None], self.kernel)[0] for plane in planes])
+
+    def _deconvolved(self, sample: Tensor, told: Condition) -> Tensor | None:
+        """Undo the shake of a sample as far as Wiener's filter can."""
+        if self.kernel is None:
+            return None
+        light = sample.clamp(0, 1).mean()
+        noise = remaining_error(told.ratio * told.a * light + told.ratio**2 * told.b)
+        planes = (plane[None, None].clamp_max(CEILING) for plane in sample)
+        return torch.cat([deconvolve(plane, self.kernel, noise)[0] for plane in planes])
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
@@ -197,12 +263,15 @@ class _Frame:
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out."""
         condition = Condition(*(number.to(self.device) for number in told))
+        frames = [sample, capture]
+        if (deconvolved := self._deconvolved(sample, told)) is not None:
+            frames.append(deconvolved)
         while True:
             done = self.done
             try:
                 return map_tiles(
-                    lambda x, y: self._network(x, y, condition),
-                    (sample, capture),
+                    lambda *tiles: self._network(condition, *tiles),
+                    tuple(frames),
                     tile=self.tile,
                     context=self.network.receptive_radius,
                     multiple=self.network.multiple,
@@ -218,13 +287,20 @@ class _Frame:
             self.tile = max(self.tile // 2, self.network.multiple)
 
     @torch.inference_mode()
-    def _network(self, sample: Tensor, capture: Tensor, condition: Condition) -> Tensor:
-        sample, capture = (
-            frame.to(self.device, memory_format=torch.channels_last) for frame in (sample, capture)
-        )
+    def _network(
+        self,
+        condition: Condition,
+        sample: Tensor,
+        capture: Tensor,
+        deconvolved: Tensor | None = None,
+    ) -> Tensor:
+        def moved(frame: Tensor) -> Tensor:
+            return frame.to(self.device, memory_format=torch.channels_last)
+
+        given = None if deconvolved is None else moved(deconvolved)
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(sample, capture, condition)
+            answer: Tensor = self.network(moved(sample), moved(capture), condition, given)
         return answer.float().cpu()
 
     def _advance(self) -> None:

@@ -78,8 +78,8 @@ def window(start: int, length: int, size: int) -> Tensor:
 
 
 def map_tiles(
-    function: Callable[[Tensor, Tensor], Tensor],
-    frames: tuple[Tensor, Tensor],
+    function: Callable[..., Tensor],
+    frames: tuple[Tensor, ...],
     *,
     tile: int,
     context: int,
@@ -87,15 +87,15 @@ def map_tiles(
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Apply a function of two frames window by window.
+    """Apply a function of frames window by window.
 
     Parameters
     ----------
     function : callable
-        Takes two tensors (1, 4, h, w) whose sides are multiples of ``multiple`` and
+        Takes a tensor (1, 4, h, w) a frame, whose sides are multiples of ``multiple`` and
         returns one alike.
-    frames : pair of Tensor, shape (4, H, W)
-        Sample and capture, packed.
+    frames : tuple of Tensor, each of shape (4, H, W)
+        Sample, capture and, where a shake is known, the deconvolved sample; packed.
     tile : int
         Side of a window [packed px], a multiple of ``multiple``.
     context : int
@@ -123,8 +123,8 @@ def map_tiles(
                 reflect_indices(rows.start, rows.stop, height),
                 reflect_indices(columns.start, columns.stop, width),
             )
-            sample, capture = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
-            _blend(result, function(sample, capture)[0], part, (rows.start, columns.start))
+            cut = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
+            _blend(result, function(*cut)[0], part, (rows.start, columns.start))
         advance()
     return result
 

@@ -107,7 +107,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nightfix.weights import save_weights
 
     torch.manual_seed(4)
-    config = NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8)
+    config = NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True)
     network = Denoiser(config)
     torch.nn.init.normal_(network.backbone.head.weight, std=0.02)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"

@@ -13,6 +13,7 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import condition_of
 from nightfix.noise import NoiseModel
 from nightfix.restorer import anchor_brightness
+from nightfix.shake import still
 
 
 def conditioning(ratio: float = 16.0, a: float = 4e-4, b: float = 4e-7) -> Conditioning:
@@ -103,13 +104,57 @@ def test_progress_ends_at_the_total(tiny_restorer, synthetic_raw):
     assert seen[-1][0] == seen[-1][1]
 
 
+_SHARP, _SHAKEN = still()[0], torch.full((17, 17), 1 / 289)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kernel", "steps", "told", "undone"),
+    [
+        (None, _SHARP, 3, [-1, -1, -1], [False, False, False]),
+        (None, _SHAKEN, 3, [-1, 1, 1], [False, True, True]),
+        (True, _SHARP, 2, [-1, 1], [False, True]),
+        (False, _SHAKEN, 2, [-1, -1], [False, False]),
+        (None, _SHAKEN, 1, [0], [False]),
+        (True, _SHAKEN, 1, [1], [False]),
+        (False, _SHAKEN, 1, [-1], [False]),
+    ],
+)
+def test_a_shake_is_measured_after_the_first_pass_and_undone_in_later_ones(
+    tiny_restorer, synthetic_raw, monkeypatch, wanted, kernel, steps, told, undone
+):
+    forward, passes = type(tiny_restorer.network).forward, []
+
+    def watched(self, sample, capture, condition, deconvolved):
+        passes.append((condition.blur.item(), deconvolved is not None))
+        return forward(self, sample, capture, condition, deconvolved)
+
+    monkeypatch.setattr(type(tiny_restorer.network), "forward", watched)
+    monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: kernel)
+    asked = dataclasses.replace(conditioning(), blur=wanted)
+    tiny_restorer.restore(synthetic_raw(shape=(96, 96)), asked, Settings(steps=steps, headroom=9))
+    assert passes[:steps] == list(zip(told, undone, strict=True))
+
+
+def test_light_of_a_third_pass_is_shaken_as_the_capture_was(
+    tiny_restorer, synthetic_raw, monkeypatch
+):
+    shaken = []
+    monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: _SHAKEN)
+    monkeypatch.setattr(
+        "nightfix.restorer.shake", lambda planes, kernel: shaken.append(kernel) or planes
+    )
+    tiny_restorer.restore(synthetic_raw(shape=(96, 96)), conditioning(), Settings(steps=3))
+    # Once a plane, before the third pass alone.
+    assert len(shaken) == 4
+
+
 def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch):
     forward = type(tiny_restorer.network).forward
 
-    def limited(self, sample, capture, condition):
+    def limited(self, sample, *others):
         if sample.shape[-1] > 200:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return forward(self, sample, capture, condition)
+        return forward(self, sample, *others)
 
     raw = synthetic_raw(shape=(400, 400))
     whole = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic
@@ -119,7 +164,7 @@ def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monk
 
 
 def test_memory_that_is_never_enough_is_an_error(tiny_restorer, synthetic_raw, monkeypatch):
-    def never(self, sample, capture, condition):
+    def never(self, *inputs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(type(tiny_restorer.network), "forward", never)

@@ -9,6 +9,7 @@ import typer
 from nightfix import __version__
 from nightfix.cli.boundary import Boundary
 from nightfix.cli.enhance import enhance
+from nightfix.cli.evaluate import evaluate
 from nightfix.cli.info import info
 from nightfix.cli.train import train
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(enhance)
 app.command()(info)
 app.command()(train)
+app.command()(evaluate)
 
 
 def _version(wanted: bool) -> None:

@@ -12,11 +12,24 @@ from nightfix.cli.console import Display
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a TOML file.", show_default=False)],
-    photos: Annotated[Path, typer.Option(help="Folder of clean photographs.", show_default=False)],
     output: Annotated[
         Path,
         typer.Option(help="Folder of the run; one that is there goes on.", show_default=False),
     ],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of photographs, HDR panoramas or RAW files; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of real short and long exposures (SID, ELD); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     init: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help="Weights to start from.")
     ] = None,
@@ -27,10 +40,15 @@ def train(
         float, typer.Option(min=0.01, help="Minutes between checkpoints.")
     ] = 5.0,
 ) -> None:
-    """Train weights from photographs.
+    """Train weights from photographs, panoramas, RAW files or real pairs.
+
+    A run that was stopped goes on where it was. On several GPUs: torchrun
+    --nproc-per-node N -m nightfix train ...
 
     Example: nightfix train weights/recipes/base.toml --photos photos/ --output runs/base
     """
+    if not photos and not pairs:
+        raise typer.BadParameter("give --photos, --pairs or both")
     from nightfix.training.config import read_recipe
 
     checked = read_recipe(recipe)
@@ -39,8 +57,9 @@ def train(
     with Display() as display:
         path = run(
             checked,
-            photos,
+            photos or [],
             output,
+            pairs=pairs or [],
             init=init,
             device=device,
             checkpoint_minutes=checkpoint_minutes,

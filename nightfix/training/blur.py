@@ -3,40 +3,78 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.shake import KERNEL_SIZE
 from nightfix.training.unprocess import uniform
+
+#: Side of a kernel on the mosaic [mosaic px].
+MOSAIC_KERNEL = 31
 
 #: Points along a trajectory; far more than the pixels it crosses.
 _POINTS = 240
 
 
-def shake_kernel(size: int, length: float, generator: torch.Generator) -> Tensor:
-    """Draw the point-spread function of a camera shaken while the shutter is open.
+@dataclass(frozen=True, slots=True)
+class Shake:
+    """Where the picture of a point goes while the shutter is open.
 
     Parameters
     ----------
-    size : int
-        Side of the kernel [mosaic px], odd.
+    path : Tensor, shape (2, 240)
+        Places (y, x) at equal times, their mean 0 [mosaic px].
+    """
+
+    path: Tensor
+
+    def kernel(self, size: int, scale: float) -> Tensor:
+        """Return the point-spread function.
+
+        Parameters
+        ----------
+        size : int
+            Side, odd.
+        scale : float
+            Kernel pixels a mosaic pixel: 1 on the mosaic, 0.5 on packed planes.
+
+        Returns
+        -------
+        Tensor, shape (size, size)
+            Non-negative, sum 1, its centroid in the middle, so that a restored photo
+            is not moved. Each point is spread to four neighbors bilinearly.
+        """
+        path = (self.path * scale + size // 2).clamp(0, size - 1.001)
+        corner = path.floor()
+        (fy, fx), (y, x) = path - corner, corner.long()
+        kernel = torch.zeros(size, size)
+        for dy, dx, weight in (
+            (0, 0, (1 - fy) * (1 - fx)),
+            (0, 1, (1 - fy) * fx),
+            (1, 0, fy * (1 - fx)),
+            (1, 1, fy * fx),
+        ):
+            kernel.index_put_((y + dy, x + dx), weight, accumulate=True)
+        return kernel / kernel.sum()
+
+
+def random_shake(length: float, generator: torch.Generator) -> Shake:
+    """Draw the path of a hand-held camera.
+
+    Parameters
+    ----------
     length : float
         Length of the path, 0 for a still camera [mosaic px].
     generator : torch.Generator
         Draws direction, curvature and speed along the path.
 
-    Returns
-    -------
-    Tensor, shape (size, size)
-        Non-negative, sum 1, its centroid in the middle, so that a restored photo is
-        not moved.
-
     Notes
     -----
     Direction is a random walk; speed varies smoothly by up to a factor of 3, and the
-    hand sometimes rests at a place. Points are spread to four neighbors bilinearly.
-    Section 1.2 of the conditional variant.
+    hand sometimes rests at a place. Section 1.2 of the conditional variant.
     """
     bend = 0.02 + 0.2 * float(torch.rand(1, generator=generator))
     turns = bend * torch.randn(_POINTS, generator=generator)
@@ -45,19 +83,35 @@ def shake_kernel(size: int, length: float, generator: torch.Generator) -> Tensor
     speed = torch.exp(F.interpolate(knots, _POINTS, mode="linear", align_corners=True).flatten())
     speed = speed / speed.sum() * length
     path = torch.cumsum(torch.stack([torch.sin(angle), torch.cos(angle)]) * speed, 1)
-    path = path - path.mean(1, keepdim=True) + size // 2
-    path = path.clamp(0, size - 1.001)
-    corner = path.floor()
-    (fy, fx), (y, x) = path - corner, corner.long()
-    kernel = torch.zeros(size, size)
-    for dy, dx, weight in (
-        (0, 0, (1 - fy) * (1 - fx)),
-        (0, 1, (1 - fy) * fx),
-        (1, 0, fy * (1 - fx)),
-        (1, 1, fy * fx),
-    ):
-        kernel.index_put_((y + dy, x + dx), weight, accumulate=True)
-    return kernel / kernel.sum()
+    return Shake(path - path.mean(1, keepdim=True))
+
+
+def misjudged(shake: Shake, generator: torch.Generator) -> Tensor:
+    """Return the kernel that an estimate of a shake might come out as.
+
+    Too long or too short, turned a little, an end of the path missed, smeared: the
+    errors seen in kernels estimated from denoised photographs.
+
+    Returns
+    -------
+    Tensor, shape (17, 17)
+        Non-negative, sum 1 [packed px].
+    """
+    severity = float(torch.rand(1, generator=generator))
+    stretch = math.exp(0.25 * severity * float(torch.randn(1, generator=generator)))
+    turn = 0.25 * severity * float(torch.randn(1, generator=generator))
+    cosine, sine = math.cos(turn), math.sin(turn)
+    path = torch.tensor([[cosine, -sine], [sine, cosine]]) @ shake.path * stretch
+    missed = round(0.35 * severity * float(torch.rand(1, generator=generator)) * _POINTS)
+    path = (
+        path[:, missed:]
+        if torch.rand(1, generator=generator) < 0.5
+        else path[:, : _POINTS - missed]
+    )
+    path = path - path.mean(1, keepdim=True)
+    smear = 2 * severity * float(torch.rand(1, generator=generator))
+    path = path + smear * torch.randn(path.shape, generator=generator)
+    return Shake(path).kernel(KERNEL_SIZE, 0.5)
 
 
 def blur(light: Tensor, kernel: Tensor) -> Tensor:

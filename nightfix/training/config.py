@@ -35,27 +35,41 @@ class Recipe:
         Decay of the averaged weights, which are what is shipped.
     clip : float
         Largest norm of the gradient.
-    rollout : float
-        Share of steps that go on to a second pass from a sample drawn from the
-        network's own prediction, 0 to 1 (Wang et al., Algorithm 1).
+    later : float
+        Share of steps that train a later pass, whose sample has seen more light, 0 to 1.
+    simulated : float
+        Share of those samples whose light is drawn from the true scene (section 2.3 of the
+        conditional variant); the rest draw it from the network's own prediction (Wang et
+        al., Algorithm 1).
+    through : bool
+        Whether the gradient of a later pass goes straight through the draw into the pass
+        before it, which is then trained in the same step; dearer, as in the paper.
+    later_weight : float
+        Weight of a later pass's loss.
+    loss : {"l1", "charbonnier", "kl"}
+        Main term, on the scale where noise is 1.
+    brightness, peak, developed : float
+        Weights of the losses on 16 x 16 means of linear light, on the logarithm of the
+        squared error of linear light, and on a developed preview.
     ratio_max : float
         Largest amplification ratio; a fifth of the samples have ratio 1, the rest
         are log-uniform.
     amplified_shot_max : float
         Samples with more shot noise than this after amplification are drawn anew.
     long_tails : float
-        Share of sensors with long-tailed read noise and rows.
+        Share of sensors with long-tailed read noise, rows and hot pixels.
     blur_share, blur_start : float
         Share of shaken samples, and the fraction of the run after which they begin.
     blur_length : float
         Longest shake [mosaic px].
     blur_withheld : float
-        Share of samples for which the network is not told whether they are shaken.
+        Share of samples for which the network is told nothing of a shake and is to undo it;
+        of the others, most keep it in the first pass and are told its kernel in later ones.
     noise_error : float
         Log standard deviation of the error in the read noise it is told; a third of
         it goes to the shot noise.
-    brightness : float
-        Weight of the loss on 16 x 16 means of linear light.
+    precision : {"bf16", "fp16", "fp32"}
+        Number format of the convolutions; fp16, with a scaled loss, on CUDA only.
     network : NetworkConfig
         The network.
     """
@@ -68,7 +82,11 @@ class Recipe:
     learning_rate: float = 4e-4
     ema: float = 0.999
     clip: float = 1.0
-    rollout: float = 0.5
+    later: float = 0.5
+    simulated: float = 0.0
+    through: bool = False
+    later_weight: float = 1.0
+    loss: str = "l1"
     ratio_max: float = 300.0
     amplified_shot_max: float = 0.3
     long_tails: float = 0.5
@@ -78,6 +96,9 @@ class Recipe:
     blur_withheld: float = 0.5
     noise_error: float = 0.25
     brightness: float = 0.5
+    peak: float = 0.25
+    developed: float = 0.0
+    precision: str = "bf16"
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -108,7 +129,8 @@ def _build(path: Path, kind: type[Any], data: dict[str, Any], prefix: str) -> An
     for key, value in values.items():
         wanted = getattr(hints[key], "__origin__", hints[key])
         number = wanted is float and isinstance(value, int)
-        if not number and (not isinstance(value, wanted) or isinstance(value, bool)):
+        mistaken = isinstance(value, bool) and wanted is not bool
+        if not number and (not isinstance(value, wanted) or mistaken):
             raise RecipeError(path, f"{prefix}{key} must be {wanted.__name__}, not {value!r}")
     try:
         return kind(**values)
@@ -116,11 +138,17 @@ def _build(path: Path, kind: type[Any], data: dict[str, Any], prefix: str) -> An
         raise RecipeError(path, str(error).split("missing ")[-1]) from error
 
 
+_SHARES = ("later", "simulated", "long_tails", "blur_share", "blur_start", "blur_withheld", "ema")
+_POSITIVE = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
+_WEIGHTS = ("brightness", "peak", "developed", "later_weight", "noise_error", "blur_length")
+_CHOICES = {"loss": ("l1", "charbonnier", "kl"), "precision": ("bf16", "fp16", "fp32")}
+
+
 def _check(path: Path, recipe: Recipe) -> Recipe:
-    shares = ("rollout", "long_tails", "blur_share", "blur_start", "blur_withheld", "ema")
-    bad = [key for key in shares if not 0 <= getattr(recipe, key) <= 1]
-    positive = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
-    bad += [key for key in positive if getattr(recipe, key) <= 0]
+    bad = [key for key in _SHARES if not 0 <= getattr(recipe, key) <= 1]
+    bad += [key for key in _POSITIVE if getattr(recipe, key) <= 0]
+    bad += [key for key in _WEIGHTS if getattr(recipe, key) < 0]
+    bad += [key for key, choices in _CHOICES.items() if getattr(recipe, key) not in choices]
     if recipe.ratio_max < 1:
         bad.append("ratio_max")
     if recipe.patch % 2 ** (len(recipe.network.widths) - 1):

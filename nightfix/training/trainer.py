@@ -1,29 +1,39 @@
-"""Training: the loop, its checkpoints and its metrics."""
+"""Training: the loop and its metrics."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nightfix.device import choose_device
 from nightfix.diffusion import expose
-from nightfix.network import Condition, Denoiser
+from nightfix.errors import DeviceError
+from nightfix.network import CEILING, Denoiser
 from nightfix.progress import Progress, no_progress
+from nightfix.shake import deconvolve, remaining_error, shake
+from nightfix.training.checkpoint import load_checkpoint, save_checkpoint
 from nightfix.training.config import Recipe
-from nightfix.training.data import Batch, load_photos, make_batch
-from nightfix.training.loss import brightness_error, stabilized_l1
+from nightfix.training.data import Batch, Task, make_batch
+from nightfix.training.loss import total_loss
+from nightfix.training.pictures import write_crops, write_curves
+from nightfix.training.ranks import Ranks, joined
+from nightfix.training.sources import Source, load_sources
 from nightfix.weights import load_weights, save_weights
 
 _WARMUP = 200
 _LOWEST_RATE = 0.02
 _LOG_EVERY = 20
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -50,47 +60,64 @@ class Trainer:
     ----------
     recipe : Recipe
         What to learn.
-    photos : list of Tensor
-        Photographs, (3, H, W) uint8.
+    sources : list of Source
+        Reference pictures.
     output : Path
-        Folder of ``checkpoint.safetensors``, ``optimizer.safetensors`` and
-        ``metrics.jsonl``. A run that was stopped goes on from there.
+        Folder of ``checkpoint.safetensors``, ``metrics.jsonl`` and the pictures. A run
+        that was stopped goes on from there.
     device : torch.device
         Where the network lives; batches are made on the CPU.
     initial : dict of Tensor or None
         Weights to start from, for fine-tuning.
+    ranks : Ranks
+        This process among those that train together.
+
+    Raises
+    ------
+    RecipeError, InputError
+        If the folder holds another recipe's run or a damaged checkpoint.
+    DeviceError
+        If the device cannot compute in the recipe's precision.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        photos: list[Tensor],
+        sources: list[Source],
         output: Path,
         device: torch.device,
+        *,
         initial: dict[str, Tensor] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        if recipe.precision == "fp16" and device.type != "cuda":
+            raise DeviceError(f"{device}: no training in fp16 here", 'precision = "bf16"')
         torch.manual_seed(recipe.seed)
-        self.recipe, self.photos, self.output, self.device = recipe, photos, output, device
+        self.recipe, self.sources, self.output, self.device = recipe, sources, output, device
+        self.ranks = ranks or Ranks()
         self.network = Denoiser(recipe.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if initial is not None:
             self.network.load_state_dict(initial)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.step = 0
         output.mkdir(parents=True, exist_ok=True)
-        if (output / "checkpoint.safetensors").exists():
-            self._resume()
+        self.checkpoint = output / "checkpoint.safetensors"
+        if self.checkpoint.exists():
+            self.average, self.step = load_checkpoint(
+                self.checkpoint, recipe, self.network, self.optimizer
+            )
 
     def run(self, *, checkpoint_minutes: float, progress: Progress) -> dict[str, Tensor]:
         """Train to the recipe's last step and return the averaged weights."""
         saved = time.monotonic()
         history: list[dict[str, float]] = []
-        while self.step < self.recipe.steps:
-            history.append(self._train_step())
+        for batch in self._batches():
+            history.append(self._train_step(batch))
             self.step += 1
             if self.step % _LOG_EVERY == 0:
-                means = _means(history)
-                self._log(means)
+                self._log(_means(history))
                 progress(self.step, self.recipe.steps)
                 history = []
             if time.monotonic() - saved > 60 * checkpoint_minutes:
@@ -99,56 +126,87 @@ class Trainer:
         self.save()
         return self.average
 
-    def _train_step(self) -> dict[str, float]:
+    def _batches(self) -> Iterator[Batch]:
+        """Yield the batches of the steps that are left, each made during the step before it."""
+        with ThreadPoolExecutor(1) as maker:
+            waiting = deque[Future[Batch]]()
+            for step in range(self.step, self.recipe.steps):
+                number = step * self.ranks.size + self.ranks.rank
+                share = min(1.0, step / self.recipe.steps)
+                waiting.append(maker.submit(make_batch, self.sources, self.recipe, number, share))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _train_step(self, batch: Batch) -> dict[str, float]:
         recipe = self.recipe
-        batch = make_batch(self.photos, recipe, self.step)
-        generator = torch.Generator().manual_seed(recipe.seed * 7_000_003 + self.step)
+        generator = torch.Generator().manual_seed(
+            recipe.seed * 7_000_003 + self.step * self.ranks.size + self.ranks.rank
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, self.step)
-        first, predicted = self._pass(batch, batch.capture, batch.condition)
-        losses = {"pass1": first}
-        if float(torch.rand(1, generator=generator)) < recipe.rollout:
-            sample, condition = self._next_sample(batch, predicted, generator)
-            losses["pass2"], _ = self._pass(batch, sample, condition)
+        losses = self._losses(batch.to(self.device), generator)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self.ranks.average(self.network)
+        self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         if torch.isfinite(norm):
-            self.optimizer.step()
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
         self._update_average()
         return {"norm": float(norm), **{key: loss.item() for key, loss in losses.items()}}
 
-    def _pass(self, batch: Batch, sample: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        sample, capture, target = (
-            frame.to(self.device, memory_format=torch.channels_last)
-            for frame in (sample, batch.capture, batch.target)
-        )
-        condition = Condition(*(t.to(self.device) for t in condition))
-        with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = self.network(sample, capture, condition)
-        loss = stabilized_l1(predicted, target, condition)
-        if self.recipe.brightness:
-            loss = loss + self.recipe.brightness * brightness_error(predicted, target, condition)
-        return loss, predicted
+    def _losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the loss of the first pass, of a later one, or (``through``) of both."""
+        recipe, first = self.recipe, batch.first
+        if float(torch.rand(1, generator=generator)) >= recipe.later:
+            return {"pass1": self._loss(self._predict(batch, batch.capture, first), first)}
+        losses = {}
+        light = batch.scene
+        if float(torch.rand(1, generator=generator)) >= recipe.simulated:
+            with torch.set_grad_enabled(recipe.through):
+                light = self._predict(batch, batch.capture, first)
+            if recipe.through:
+                losses["pass1"] = self._loss(light, first)
+            # Where the first pass has undone the shake, light is drawn as the camera
+            # would have gone on seeing it.
+            sharp = first.condition.blur >= 0
+            light = torch.where(sharp, shake(light, batch.later.kernel), light)
+        sample, task = self._next_sample(batch, light, generator)
+        later = self._loss(self._predict(batch, sample, task), task)
+        return losses | {"pass2": recipe.later_weight * later}
+
+    def _predict(self, batch: Batch, sample: Tensor, task: Task) -> Tensor:
+        told, deconvolved = task.condition, None
+        known = (task.kernel.amax((1, 2)) < 1)[:, None, None, None]
+        if self.recipe.network.deconvolution and bool(known.any()):
+            light = sample.detach().clamp(0, 1).mean((1, 2, 3), keepdim=True)
+            noise = told.ratio * told.a * light + told.ratio**2 * told.b
+            undone = deconvolve(sample.clamp_max(CEILING), task.kernel, remaining_error(noise))
+            deconvolved = torch.where(known, undone, sample)
+        dtype = _DTYPES[self.recipe.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            predicted: Tensor = self.network(sample, batch.capture, told, deconvolved)
+        return predicted
+
+    def _loss(self, predicted: Tensor, task: Task) -> Tensor:
+        return total_loss(self.recipe, predicted, task.target, task.condition)
 
     def _next_sample(
-        self, batch: Batch, predicted: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Condition]:
-        """Draw the sample of a random later exposure from the prediction (Algorithm 1)."""
-        told = batch.condition
+        self, batch: Batch, light: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Task]:
+        """Draw the sample of a random later exposure from some light (Algorithm 1)."""
+        told = batch.later.condition
         fraction = (1.25 * torch.rand(told.ratio.shape, generator=generator)).clamp_max(1)
-        condition = told._replace(exposure=1 + (told.reference - 1) * fraction)
-        normal = torch.randn(predicted.shape, generator=generator)
+        exposure = 1 + (told.reference - 1) * fraction.to(self.device)
+        normal = torch.randn(light.shape, generator=generator).to(self.device)
         sample = expose(
-            batch.capture.to(self.device),
-            predicted,
-            ratio=told.ratio.to(self.device),
-            exposure=condition.exposure.to(self.device),
-            a=told.a.to(self.device),
-            normal=normal.to(self.device),
+            batch.capture, light, ratio=told.ratio, exposure=exposure, a=told.a, normal=normal
         )
-        return sample, condition
+        return sample, batch.later._replace(condition=told._replace(exposure=exposure))
 
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
@@ -156,51 +214,46 @@ class Trainer:
             self.average[key].lerp_(value.to(self.average[key].dtype), 1 - decay)
 
     def _log(self, means: dict[str, float]) -> None:
+        if self.ranks.rank:
+            return
         row = {"step": self.step, "time": round(time.time(), 1)}
         row |= {key: round(value, 5) for key, value in means.items()}
         with (self.output / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def save(self) -> None:
-        """Write the checkpoint: averaged weights for use, everything else to go on."""
-        state = {f"average.{k}": v.contiguous() for k, v in self.average.items()}
-        state |= {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        names = [name for name, _ in self.network.named_parameters()]
-        for name, slot in zip(names, self.optimizer.state_dict()["state"].values(), strict=False):
-            state |= {
-                f"adam.{key}.{name}": torch.as_tensor(v).contiguous() for key, v in slot.items()
-            }
-        metadata = {"step": str(self.step), "recipe": json.dumps(asdict(self.recipe))}
-        temporary = self.output / "checkpoint.part"
-        save_file(state, temporary, metadata)
-        temporary.replace(self.output / "checkpoint.safetensors")
+        """Write the checkpoint and the pictures of how it goes (one process does)."""
+        if self.ranks.rank:
+            return
+        save_checkpoint(
+            self.checkpoint,
+            recipe=self.recipe,
+            network=self.network,
+            average=self.average,
+            optimizer=self.optimizer,
+            step=self.step,
+        )
+        write_curves(self.output)
+        write_crops(self.output / "crops.png", self._examples())
 
-    def _resume(self) -> None:
-        path = self.output / "checkpoint.safetensors"
-        state = load_file(path, device=str(self.device))
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-
-        self.network.load_state_dict(under("network."))
-        self.average = under("average.")
-        adam = self.optimizer.state_dict()
-        slots = {key: under(f"adam.{key}.") for key in ("step", "exp_avg", "exp_avg_sq")}
-        names = [name for name, _ in self.network.named_parameters()]
-        adam["state"] = {
-            n: {key: slots[key][name] for key in slots}
-            for n, name in enumerate(names)
-            if name in slots["step"]
-        }
-        self.optimizer.load_state_dict(adam)
-        self.step = int(slots["step"][names[0]])
+    @torch.no_grad()
+    def _examples(self) -> list[list[Tensor]]:
+        """Return rows of capture, first pass and target, of a batch no step has."""
+        batch = make_batch(self.sources, self.recipe, -1, 1.0).to(self.device)
+        live = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        predicted = self._predict(batch, batch.capture, batch.first)
+        self.network.load_state_dict(live)
+        frames = (batch.capture, predicted, batch.first.target)
+        return [list(row) for row in zip(*frames, strict=True)]
 
 
 def train(
     recipe: Recipe,
-    photos: Path,
+    photos: Sequence[Path],
     output: Path,
     *,
+    pairs: Sequence[Path] = (),
     init: str | None = None,
     device: str = "auto",
     checkpoint_minutes: float = 5.0,
@@ -208,14 +261,18 @@ def train(
 ) -> Path:
     """Train by a recipe and write the averaged weights.
 
+    Under ``torchrun`` several processes train together, each on its own batches.
+
     Parameters
     ----------
     recipe : Recipe
         What to learn.
-    photos : Path
-        Folder of clean photographs.
+    photos : sequence of Path
+        Folders of clean photographs, panoramas and RAW files.
     output : Path
         Folder of the run; one that was stopped goes on, to the same batches.
+    pairs : sequence of Path
+        Folders of real short and long exposures in the layout of SID or ELD.
     init : str or None
         Weights to start from, a name or a file, of the recipe's network.
     device : str
@@ -232,22 +289,27 @@ def train(
 
     Raises
     ------
-    InputError, WeightsError, DeviceError
-        If the photographs, the initial weights or the device cannot be had.
+    InputError, RecipeError, WeightsError, DeviceError
+        If the references, the run in ``output``, the initial weights or the device cannot
+        be used.
     """
     chosen = choose_device(device)
     initial = load_weights(init)[0].state_dict() if init else None
-    loaded = load_photos(photos)
-    trainer = Trainer(recipe, loaded, output, chosen, initial)
-    average = trainer.run(checkpoint_minutes=checkpoint_minutes, progress=progress)
-    facts = asdict(recipe) | {"photos": len(loaded)}
+    sources = load_sources(photos, pairs)
     path = output / f"{recipe.name}.safetensors"
-    save_weights(
-        path,
-        average,
-        recipe.network,
-        name=recipe.name,
-        license="Apache-2.0",
-        training={key: value for key, value in facts.items() if key not in ("name", "network")},
-    )
+    with joined(chosen) as ranks:
+        trainer = Trainer(
+            recipe, sources, output, ranks.device(chosen), initial=initial, ranks=ranks
+        )
+        average = trainer.run(checkpoint_minutes=checkpoint_minutes, progress=progress)
+        if ranks.rank == 0:
+            facts = asdict(recipe) | {"references": len(sources)}
+            save_weights(
+                path,
+                average,
+                recipe.network,
+                name=recipe.name,
+                license="Apache-2.0",
+                training={k: v for k, v in facts.items() if k not in ("name", "network")},
+            )
     return path

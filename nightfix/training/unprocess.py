@@ -49,6 +49,12 @@ def random_rgb2cam(generator: torch.Generator) -> Tensor:
     return rgb2cam / rgb2cam.sum(1, keepdim=True)
 
 
+def random_neutral(generator: torch.Generator) -> Tensor:
+    """Draw a white in camera RGB, shape (3,): daylight to lamplight, green 1."""
+    red, blue = uniform(1.2, 2.8, generator, 1), uniform(1.2, 2.6, generator, 1)
+    return torch.cat([1 / red, torch.ones(1), 1 / blue])
+
+
 def inverse_white_balance(x: Tensor, neutral: Tensor) -> Tensor:
     """Divide the white balance out, but let highlights stay white.
 
@@ -85,8 +91,7 @@ def unprocess(rgb: Tensor, generator: torch.Generator) -> Tensor:
     x = torch.lerp(rgb, inverse_tone_curve(rgb), strength)
     x = gamma_expansion(x)
     x = torch.einsum("dc,chw->dhw", random_rgb2cam(generator), x).clamp(0, 1)
-    red, blue = uniform(1.2, 2.8, generator, 1), uniform(1.2, 2.6, generator, 1)
-    return inverse_white_balance(x, torch.cat([1 / red, torch.ones(1), 1 / blue])).clamp(0, 1)
+    return inverse_white_balance(x, random_neutral(generator)).clamp(0, 1)
 
 
 def mosaic_planes(rgb: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Evaluation: how near restored photos come to the truth."""
