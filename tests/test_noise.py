@@ -283,6 +283,23 @@ def test_table_interpolates_between_listed_speeds() -> None:
     assert noises[1].b == pytest.approx(math.sqrt(noises[0].b * noises[2].b), rel=1e-3)
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("darkening", [400, 2], ids=["dark", "bright"])
+def test_a_dark_photo_corrects_the_table_s_read_noise(
+    rng: np.random.Generator, factor: float, darkening: float
+) -> None:
+    model, iso = "NIKON D850", 1000
+    listed, _ = choose_noise(make_raw(GRAY, model=model, iso_speed=iso))
+    read = factor * math.sqrt(listed.b)
+    mosaic = expose(textured_scene(rng) / darkening, listed.a, read, rng)
+    noise, warning = choose_noise(make_raw(mosaic, model=model, iso_speed=iso))
+    assert noise.source == "table"
+    assert noise.a == listed.a
+    assert warning == ""
+    wanted = read if darkening == 400 else math.sqrt(listed.b)
+    assert math.sqrt(noise.b) == pytest.approx(wanted, rel=0.1)
+
+
 @pytest.mark.parametrize(("black", "white"), [(128, 4095), (2048, 65532)], ids=["12 bit", "16 bit"])
 def test_table_is_scaled_to_the_levels_of_the_file(black: float, white: float) -> None:
     at_14_bit, _ = choose_noise(make_raw(GRAY, model="NIKON D850", iso_speed=800))
