@@ -442,15 +442,9 @@ _EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
 )
 _MAKER_NOTE, _INTEROPERABILITY = 37500, 40965
 
-#: Maker notes whose offsets count from within themselves: they may be moved.
-_MOVABLE_MAKER_NOTES = (
-    b"Nikon\0\2",
-    b"OLYMPUS\0II",
-    b"OM SYSTEM\0",
-    b"FUJIFILM",
-    b"Apple iOS\0",
-    b"PENTAX \0",
-)
+#: Maker notes that may be moved: their offsets count from their own start, and none of
+#: them leads outside, as those of the previews in others' do.
+_MOVABLE_MAKER_NOTES = (b"FUJIFILM", b"Apple iOS\0")
 
 #: LocalizedCameraModel, CameraSerialNumber, LensInfo, BaselineSharpness,
 #: LinearResponseLimit, AntiAliasStrength, ShadowScale, profile name, hue and saturation

@@ -45,7 +45,11 @@ class Directory:
 
 def read_tree(path: Path) -> dict[str, Directory]:
     """Return every directory by name: "0", "0/34665", "0/330.0" and so on."""
-    data = path.read_bytes()
+    return read_bytes(path.read_bytes())
+
+
+def read_bytes(data: bytes) -> dict[str, Directory]:
+    """Do the same for a file in memory."""
     assert data[:4] == b"II*\0"
     found: dict[str, Directory] = {}
     waiting = [("0", struct.unpack_from("<I", data, 4)[0])]
