@@ -1,4 +1,4 @@
-"""Write: the mosaic as a CFA DNG, still raw, that editors open as a raw of the same camera."""
+"""Write: the photo as a DNG, still raw, that editors open as a raw of the same camera."""
 
 from __future__ import annotations
 
@@ -6,47 +6,64 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix import __version__
-from nightfix.bayer import CfaPattern
+from nightfix.carried import carried_directories, carried_image_tags
 from nightfix.ifd import (
     BYTE,
     LONG,
     RATIONAL,
     SHORT,
     SRATIONAL,
-    TILES,
+    SUB_IFDS,
+    UNDEFINED,
     Ifd,
     ascii_tag,
-    carried_directories,
-    carried_image_tags,
     double_tag,
     rational_tag,
     tag,
     write_tree,
 )
+from nightfix.isp import demosaic_camera
 from nightfix.metadata import ExifTag, Metadata
+from nightfix.opcodes import OpcodeLists
 from nightfix.output import replacing
-from nightfix.raw import RawImage, to_dn
+from nightfix.preview import (
+    THUMBNAIL_SIDE,
+    make_preview,
+    preview_directory,
+    shrink_picture,
+    thumbnail_tags,
+)
+from nightfix.raw import RawImage, apply_gain_maps, to_dn
+from nightfix.record import Record
+from nightfix.sensor_data import Compression, sample_directory
+from nightfix.xmp import make_packet
 
 #: BaselineExposure is written in this many parts of one EV.
 _EV_PARTS = 10_000
 
-#: Tiles are at most this wide and high; TIFF wants multiples of 16 [px].
-_LARGEST_TILE, _TILE_UNIT = 512, 16
-
-_LOSSLESS_JPEG = 7
 _CFA, _LINEAR_RAW = 32803, 34892
 
+#: Tags of the source's profile that belong to the samples: AntiAliasStrength, DefaultUserCrop.
+_OF_THE_SAMPLES = frozenset({50738, 51125})
 
-def write_dng(path: Path, raw: RawImage, *, restored: bool, overwrite: bool = False) -> None:
-    """Write a raw image as a DNG 1.4: lossless-JPEG tiles, levels and color of the source.
 
-    In both cases ``(value - black) / (white - black) * 2^BaselineExposure`` of
-    the file is ``raw.mosaic * 2^raw.baseline_exposure``.
+def write_dng(
+    path: Path,
+    raw: RawImage,
+    *,
+    restored: bool,
+    linear: bool = False,
+    compression: Compression = "lossless",
+    record: Record | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a raw image as a DNG 1.4, with levels and color of the source and a preview.
+
+    In all cases ``(value - black) / (white - black) * 2^BaselineExposure`` of
+    the file is ``raw.mosaic * 2^raw.baseline_exposure``, or that demosaiced.
 
     Parameters
     ----------
@@ -56,10 +73,17 @@ def write_dng(path: Path, raw: RawImage, *, restored: bool, overwrite: bool = Fa
         What is written, in sensor orientation; monochrome sensors become a
         LinearRaw of one sample.
     restored : bool
-        False: the sensor's own numbers, exactly, with the source's levels.
-        True: values in reference units (1.0 = white at the target exposure,
-        lamps above it) with the largest gain, at most 1, that clips nothing
-        above; what is below DN 0 becomes 0. NoiseProfile is left out then.
+        False: the sensor's own numbers, exactly, with the source's levels and
+        opcodes. True: values in reference units (1.0 = white at the target exposure,
+        lamps above it) with the largest gain, at most 1, that clips nothing above;
+        what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
+    linear : bool
+        Write demosaiced camera RGB instead of the mosaic (a Linear DNG), in 16 bit.
+        Gain maps are applied in any case.
+    compression : {"lossless", "none"}
+        Of the samples.
+    record : Record or None
+        How the result was made, for its XMP packet.
     overwrite : bool
         Whether an existing ``path`` is replaced.
 
@@ -72,6 +96,9 @@ def write_dng(path: Path, raw: RawImage, *, restored: bool, overwrite: bool = Fa
 
     Notes
     -----
+    IFD0 holds a thumbnail and all that is true of the whole file; below it stand the
+    samples and a JPEG preview (SubIFDs), EXIF and GPS.
+
     A restored image has finer steps than its sensor's numbers, and would show
     bands in the shadows if it were rounded to 12 bit. Its black and white levels
     are the source's times 2^k, with the largest k that keeps white below 2^16
@@ -85,13 +112,16 @@ def write_dng(path: Path, raw: RawImage, *, restored: bool, overwrite: bool = Fa
     Adobe, "Digital Negative (DNG) Specification", version 1.4.0.0, 2012.
     """
     with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
-        root = _directory(scale_to_fit(raw) if restored else raw, restored=restored)
+        if restored or linear:
+            raw = scale_to_fit(apply_gain_maps(raw))
+        samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
+        root = _main_directory(raw, samples, record or Record(restored=str(restored)))
         with temporary.open("wb") as file:
             write_tree(file, root)
 
 
 def scale_to_fit(raw: RawImage) -> RawImage:
-    """Bring a restored image to 16-bit levels and its maximum to white or below.
+    """Bring an image to 16-bit levels and its maximum to white or below.
 
     Parameters
     ----------
@@ -118,39 +148,38 @@ def scale_to_fit(raw: RawImage) -> RawImage:
     )
 
 
-def _directory(raw: RawImage, *, restored: bool) -> Ifd:
-    height, width = raw.mosaic.shape
-    tile = (_tile_side(height), _tile_side(width))
+def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
+    """Build IFD0 with everything below it."""
+    metadata, crop = raw.metadata, raw.crop
+    preview = make_preview(raw)
+    thumbnail = shrink_picture(preview, THUMBNAIL_SIDE)
+    packet = make_packet(metadata.xmp, record, developed=False)
     return Ifd(
         tags=[
-            *carried_image_tags(raw.metadata),
+            *carried_image_tags(metadata),
+            *(known for known in metadata.profile if known.code not in _OF_THE_SAMPLES),
+            *thumbnail_tags(thumbnail),
             *_camera_tags(raw),
-            *_picture_tags((height, width), tile),
-            *_sensor_tags(raw),
-            *_noise_tags(raw.metadata, restored=restored),
+            tag(700, BYTE, *packet),
         ],
-        pieces=_encode_tiles(to_dn(raw, raw.mosaic), tile, raw.cfa_pattern),
-        piece_tags=TILES,
-        children=carried_directories(raw.metadata, width=raw.crop.width, height=raw.crop.height),
+        pieces=[thumbnail.tobytes()],
+        children={
+            SUB_IFDS: [samples, preview_directory(preview, metadata.captured)],
+            **carried_directories(metadata, width=crop.width, height=crop.height),
+        },
     )
 
 
 def _camera_tags(raw: RawImage) -> list[ExifTag]:
     """Return what tells an editor which camera it was and how its color is to be read."""
-    metadata = raw.metadata
     tags = [
         tag(274, SHORT, raw.orientation),
-        ascii_tag(305, f"NightFix {__version__}"),
         tag(50706, BYTE, 1, 4, 0, 0),  # DNGVersion
         tag(50707, BYTE, 1, 1, 0, 0),  # DNGBackwardVersion
-        ascii_tag(50708, metadata.unique_camera_model or "Unknown"),
+        ascii_tag(50708, raw.metadata.unique_camera_model or "Unknown"),
         rational_tag(50730, SRATIONAL, [raw.baseline_exposure]),
         _file_name_tag(raw.path.name),
     ]
-    if metadata.make:
-        tags.append(ascii_tag(271, metadata.make))
-    if metadata.model:
-        tags.append(ascii_tag(272, metadata.model))
     for index, color in enumerate(raw.color_matrices[:2]):
         tags.append(rational_tag(50721 + index, SRATIONAL, color.matrix.ravel().tolist()))
         tags.append(tag(50778 + index, SHORT, color.illuminant))  # CalibrationIlluminant1, 2
@@ -166,47 +195,50 @@ def _file_name_tag(name: str) -> ExifTag:
     return tag(50827, BYTE, *name.encode(), 0)
 
 
-def _picture_tags(shape: tuple[int, int], tile: tuple[int, int]) -> list[ExifTag]:
-    height, width = shape
-    return [
-        tag(254, LONG, 0),  # NewSubfileType: the full-resolution picture
-        tag(256, LONG, width),
-        tag(257, LONG, height),
-        tag(258, SHORT, 16),  # BitsPerSample
-        tag(259, SHORT, _LOSSLESS_JPEG),
-        tag(277, SHORT, 1),  # SamplesPerPixel
-        tag(284, SHORT, 1),  # PlanarConfiguration
-        tag(322, LONG, tile[1]),
-        tag(323, LONG, tile[0]),
-    ]
-
-
-def _sensor_tags(raw: RawImage) -> list[ExifTag]:
-    """Return what turns numbers into light: pattern, levels, areas."""
-    height, width = raw.mosaic.shape
+def _sample_directory(
+    raw: RawImage, *, restored: bool, linear: bool, compression: Compression
+) -> Ifd:
+    samples, black_level = _samples(raw, linear=linear)
     tags = [
-        tag(262, SHORT, _LINEAR_RAW if raw.cfa_pattern is None else _CFA),
-        *_black_tags(raw.black_level),
-        _level_tag(50717, [raw.white_level]),
-        rational_tag(50718, RATIONAL, [1, 1]),  # DefaultScale
-        tag(50719, LONG, raw.crop.left, raw.crop.top),  # DefaultCropOrigin
-        tag(50720, LONG, raw.crop.width, raw.crop.height),  # DefaultCropSize
-        tag(50829, LONG, 0, 0, height, width),  # ActiveArea: all that is written
+        *_level_tags(black_level, raw.white_level, planes=samples.shape[2:]),
+        *_area_tags(raw),
+        *_noise_tags(raw.metadata, restored=restored),
+        *_opcode_tags(raw.opcodes, untouched=not (restored or linear)),
+        *(known for known in raw.metadata.profile if known.code in _OF_THE_SAMPLES),
+        tag(262, SHORT, _CFA if samples.ndim == 2 else _LINEAR_RAW),
     ]
-    if raw.cfa_pattern is not None:
+    if raw.cfa_pattern is not None and samples.ndim == 2:
         tags += [
             tag(33421, SHORT, 2, 2),  # CFARepeatPatternDim
             tag(33422, BYTE, *("RGB".index(color) for color in raw.cfa_pattern)),
             tag(50710, BYTE, 0, 1, 2),  # CFAPlaneColor
             tag(50711, SHORT, 1),  # CFALayout: rectangular
         ]
-    return tags
+    return sample_directory(samples, tags, compression)
 
 
-def _black_tags(black_level: NDArray[np.float32]) -> list[ExifTag]:
+def _samples(raw: RawImage, *, linear: bool) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Return samples and black level [DN]: (H, W) of a mosaic, else (H, W, planes)."""
+    if raw.cfa_pattern is None:
+        return to_dn(raw, raw.mosaic)[..., None], raw.black_level
+    if not linear:
+        return to_dn(raw, raw.mosaic), raw.black_level
+    black = np.float32(raw.black_level.mean())
+    light = demosaic_camera(raw)
+    light *= np.float32(raw.white_level) - black
+    light += black
+    samples = np.clip(np.rint(light, out=light), 0, 65535, out=light).astype(np.uint16)
+    return samples, np.full((1, 1), black, np.float32)
+
+
+def _level_tags(
+    black_level: NDArray[np.float32], white_level: float, *, planes: tuple[int, ...]
+) -> list[ExifTag]:
+    count = planes[0] if planes else 1
     return [
         tag(50713, SHORT, *black_level.shape),  # BlackLevelRepeatDim
-        _level_tag(50714, black_level.ravel().tolist()),
+        _level_tag(50714, np.repeat(black_level.ravel(), count).tolist()),
+        _level_tag(50717, [white_level] * count),
     ]
 
 
@@ -217,6 +249,16 @@ def _level_tag(code: int, levels: list[float]) -> ExifTag:
     return rational_tag(code, RATIONAL, levels)
 
 
+def _area_tags(raw: RawImage) -> list[ExifTag]:
+    height, width = raw.mosaic.shape
+    return [
+        rational_tag(50718, RATIONAL, [1, 1]),  # DefaultScale
+        tag(50719, LONG, raw.crop.left, raw.crop.top),  # DefaultCropOrigin
+        tag(50720, LONG, raw.crop.width, raw.crop.height),  # DefaultCropSize
+        tag(50829, LONG, 0, 0, height, width),  # ActiveArea: all that is written
+    ]
+
+
 def _noise_tags(metadata: Metadata, *, restored: bool) -> list[ExifTag]:
     if restored:
         return [rational_tag(50935, RATIONAL, [1])]  # NoiseReductionApplied: fully
@@ -225,44 +267,9 @@ def _noise_tags(metadata: Metadata, *, restored: bool) -> list[ExifTag]:
     return [double_tag(51041, [number for pair in metadata.noise_profile for number in pair])]
 
 
-def _tile_side(side: int) -> int:
-    """Return the tile side that covers ``side`` with few tiles and little waste [px].
-
-    At most ``side`` itself, from 16 px up: LibRaw misreads a tile that is wider
-    than the picture.
-    """
-    count = math.ceil(side / _LARGEST_TILE)
-    tile = _round_up(math.ceil(side / count))
-    return tile if tile <= side else _round_up(math.ceil(side / (count + 1)))
-
-
-def _round_up(side: int) -> int:
-    return math.ceil(side / _TILE_UNIT) * _TILE_UNIT
-
-
-def _encode_tiles(
-    samples: NDArray[np.uint16], tile: tuple[int, int], cfa_pattern: CfaPattern | None
-) -> list[bytes]:
-    """Compress tiles, row by row of tiles; the last ones are filled up with zeros.
-
-    Of a CFA, the even and odd columns go as two components of half the width,
-    each of which has one color a row: the predictor is the left neighbor.
-    """
-    tile_height, tile_width = tile
-    height, width = samples.shape
-    components = (tile_height, tile_width) if cfa_pattern is None else (tile_height, -1, 2)
-    filled = np.pad(samples, ((0, -height % tile_height), (0, -width % tile_width)))
-    return [
-        bytes(
-            imagecodecs.jpeg8_encode(
-                np.ascontiguousarray(
-                    filled[top : top + tile_height, left : left + tile_width]
-                ).reshape(components),
-                lossless=True,
-                predictor=1,
-                bitspersample=16,
-            )
-        )
-        for top in range(0, height, tile_height)
-        for left in range(0, width, tile_width)
-    ]
+def _opcode_tags(opcodes: OpcodeLists, *, untouched: bool) -> list[ExifTag]:
+    """Return the source's opcode lists: the first two are for the sensor's own numbers."""
+    lists = [(51022, opcodes.demosaiced)]
+    if untouched:
+        lists += [(51008, opcodes.stored), (51009, opcodes.linear)]
+    return [tag(code, UNDEFINED, *data) for code, data in lists if data]

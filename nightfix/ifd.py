@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
 
-from nightfix.metadata import ExifTag, Metadata
+from nightfix.metadata import ExifTag
 
 BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
 UNDEFINED, SRATIONAL, DOUBLE = 7, 10, 12
@@ -26,21 +26,8 @@ SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
 #: Tag pairs (offsets, byte counts) of the picture's pieces.
 STRIPS, TILES = (273, 279), (324, 325)
 
-#: First tag of the range that makes a TIFF a DNG.
-FIRST_DNG_TAG = 50706
-
 _STRUCT = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
 _LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
-_MAKER_NOTE, _INTEROPERABILITY = 37500, 40965
-_PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 40962, 40963
-#: CFAPattern, SubjectArea and SubjectLocation count in pixels of the source's frame.
-_SOURCE_GEOMETRY = frozenset({41730, 37396, 41492})
-#: Structural tags of the source's pages, which say nothing about ours.
-_STRUCTURAL = frozenset(
-    {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317}
-    | {322, 323, 324, 325, 339, 513, 514, 529, 530, 531, 532, 33421, 33422, 34675}
-    | {SUB_IFDS, EXIF_IFD, GPS_IFD}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,49 +102,6 @@ def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
 def _fraction(value: float, largest: int) -> tuple[int, int]:
     limit = min(10**7, int(largest / max(1.0, abs(value))))
     return Fraction(value).limit_denominator(max(1, limit)).as_integer_ratio()
-
-
-def carried_image_tags(metadata: Metadata) -> list[ExifTag]:
-    """Return the source's IFD0 tags that say something about the photo, not about its file."""
-    return [
-        carried
-        for carried in metadata.image
-        if carried.code < FIRST_DNG_TAG and carried.code not in _STRUCTURAL
-    ]
-
-
-def carried_directories(
-    metadata: Metadata, *, width: int, height: int, replaced: Sequence[ExifTag] = ()
-) -> dict[int, list[Ifd]]:
-    """Build the EXIF and GPS directories of a result from its source's.
-
-    MakerNote (its offsets would point nowhere), the interoperability pointer and
-    tags in pixels of the source's frame are left out; a pixel size, where the
-    source states one, becomes the result's own.
-
-    Parameters
-    ----------
-    metadata : Metadata
-        Of the source.
-    width, height : int
-        Of the picture that is seen [px].
-    replaced : sequence of ExifTag
-        EXIF tags that are to be changed where the source has them.
-
-    Returns
-    -------
-    dict of int to list of Ifd
-        Children for an :class:`Ifd`; empty directories are left out.
-    """
-    own = {
-        _PIXEL_X_DIMENSION: tag(_PIXEL_X_DIMENSION, LONG, width),
-        _PIXEL_Y_DIMENSION: tag(_PIXEL_Y_DIMENSION, LONG, height),
-        **{changed.code: changed for changed in replaced},
-    }
-    dropped = _SOURCE_GEOMETRY | {_MAKER_NOTE, _INTEROPERABILITY}
-    exif = [own.get(kept.code, kept) for kept in metadata.exif if kept.code not in dropped]
-    directories = {EXIF_IFD: exif, GPS_IFD: list(metadata.gps)}
-    return {pointer: [Ifd(tags=tags)] for pointer, tags in directories.items() if tags}
 
 
 def write_tree(file: BinaryIO, root: Ifd) -> None:

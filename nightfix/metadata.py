@@ -10,12 +10,13 @@ are input from outside.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple
 
 import exifread
@@ -129,12 +130,15 @@ class FileTags:
         Every directory of an image, ``main`` first, then the chain and the SubIFDs.
     exif, gps : Ifd
         The EXIF and GPS directories; empty if absent.
+    xmp : bytes
+        The XMP packet; empty if absent.
     """
 
     main: Ifd = field(default_factory=Ifd)
     images: tuple[Ifd, ...] = ()
     exif: Ifd = field(default_factory=Ifd)
     gps: Ifd = field(default_factory=Ifd)
+    xmp: bytes = b""
 
     @property
     def is_dng(self) -> bool:
@@ -152,6 +156,12 @@ _MAX_TOTAL_BYTES = 32 << 20
 
 #: After the byte order: TIFF, Panasonic and Leica, Olympus (two).
 _TIFF_MAGIC = {42, 0x55, 0x4F52, 0x5352}
+_XMP, _JPEG_FROM_RAW = 700, 46
+#: JPEG: what EXIF and XMP begin with, and the markers that may come before the picture.
+_EXIF_SEGMENT, _XMP_SEGMENT = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_APP1, _FIRST_SEGMENT, _LAST_SEGMENT = 0xFFE1, 0xFFC0, 0xFFFE
+_XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
 #: How far into a file the blocks of other containers are searched [bytes].
 _HEAD = 256 << 10
 
@@ -231,7 +241,7 @@ def read_tags(file: BinaryIO) -> FileTags:
     """Read the directories of a camera file.
 
     TIFF and its kin (DNG, NEF, ARW, CR2, PEF, ORF, RW2, ...) are read whole; of
-    CR3, RAF and MRW the embedded EXIF blocks. Anything else gives empty tags.
+    CR3, RAF, MRW and JPEG the embedded EXIF blocks. Anything else gives empty tags.
 
     Parameters
     ----------
@@ -250,17 +260,81 @@ def read_tags(file: BinaryIO) -> FileTags:
         # Canon keeps the main, EXIF and GPS directories in three boxes, each a TIFF of its own.
         boxes = [_TiffReader(file, _after(head, b"CMT" + n), size) for n in (b"1", b"2", b"4")]
         main, exif, gps = (b.directory(b.first)[0] if b.is_tiff else Ifd() for b in boxes)
-        return FileTags(main=main, exif=exif, gps=gps)
-    reader = _TiffReader(file, _tiff_base(file, head), size)
+        return FileTags(main=main, exif=exif, gps=gps, xmp=_box_of_xmp(file, size))
+    if head.startswith(b"FUJIFILMCCD-RAW") and len(head) >= 92:
+        start, length = struct.unpack_from(">2I", head, 84)
+        return _jpeg_tags(file, start, min(length, size - start))
+    if head.startswith(b"\xff\xd8"):
+        return _jpeg_tags(file, 0, size)
+    return _tiff_tags(_TiffReader(file, _tiff_base(head), size))
+
+
+def _tiff_tags(reader: _TiffReader) -> FileTags:
     if not reader.is_tiff:
         return FileTags()
     images = tuple(reader.images()) or (Ifd(),)
-    return FileTags(
-        main=images[0],
+    main = images[0]
+    tags = FileTags(
+        main=main,
         images=images,
-        exif=reader.pointed(images[0], _EXIF_IFD),
-        gps=reader.pointed(images[0], _GPS_IFD),
+        exif=reader.pointed(main, _EXIF_IFD),
+        gps=reader.pointed(main, _GPS_IFD),
+        xmp=main.tags[_XMP].value if _XMP in main else b"",
     )
+    return _with_preview(tags) if _JPEG_FROM_RAW in main else tags
+
+
+def _with_preview(tags: FileTags) -> FileTags:
+    """Add what only the JPEG within a Panasonic raw says: most of its EXIF."""
+    jpeg = tags.main.tags[_JPEG_FROM_RAW].value
+    preview = _jpeg_tags(io.BytesIO(jpeg), 0, len(jpeg))
+    return replace(
+        tags,
+        exif=Ifd(preview.exif.tags | tags.exif.tags),
+        gps=Ifd(preview.gps.tags | tags.gps.tags),
+        xmp=tags.xmp or preview.xmp,
+    )
+
+
+def _jpeg_tags(file: BinaryIO, start: int, length: int) -> FileTags:
+    """Read the EXIF and XMP of the JPEG that stands at ``start``."""
+    tags, xmp = FileTags(), b""
+    for place, size in _jpeg_segments(file, start, start + max(length, 0)):
+        file.seek(place)
+        head = file.read(len(_XMP_SEGMENT))
+        if head.startswith(_EXIF_SEGMENT) and not tags.images:
+            base = place + len(_EXIF_SEGMENT)
+            tags = _tiff_tags(_TiffReader(file, base, place + size))
+        elif head == _XMP_SEGMENT and not xmp:
+            xmp = file.read(size - len(_XMP_SEGMENT))
+    return replace(tags, xmp=xmp or tags.xmp)
+
+
+def _jpeg_segments(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield place and size of the content of a JPEG's APP1 segments."""
+    place = start + 2
+    while place + 4 <= end:
+        file.seek(place)
+        marker, size = struct.unpack(">HH", file.read(4).ljust(4, b"\0"))
+        if not _FIRST_SEGMENT <= marker <= _LAST_SEGMENT or size < 2:
+            return
+        if marker == _APP1 and place + 2 + size <= end:
+            yield place + 4, size - 2
+        place += 2 + size
+
+
+def _box_of_xmp(file: BinaryIO, size: int) -> bytes:
+    """Return the XMP packet of a CR3, which is a box of its own at the top level."""
+    place = 0
+    while place + 24 <= size:
+        file.seek(place)
+        length, kind, name = struct.unpack(">I4s16s", file.read(24))
+        if length < 8:  # 0: up to the end; 1: 64 bits, as only the samples have
+            return b""
+        if (kind, name) == (b"uuid", _XMP_BOX):
+            return file.read(min(length - 24, _MAX_TAG_BYTES)).rstrip(b"\0")
+        place += length
+    return b""
 
 
 def _after(head: bytes, marker: bytes) -> int:
@@ -269,15 +343,9 @@ def _after(head: bytes, marker: bytes) -> int:
     return found + len(marker) if found >= 0 else len(head)
 
 
-def _tiff_base(file: BinaryIO, head: bytes) -> int:
+def _tiff_base(head: bytes) -> int:
     """Return where the TIFF structure with the camera's EXIF starts."""
-    if head.startswith(b"FUJIFILMCCD-RAW") and len(head) >= 88:
-        jpeg: int = struct.unpack_from(">I", head, 84)[0]
-        file.seek(jpeg)
-        return jpeg + _after(file.read(_HEAD), b"Exif\0\0")
-    if head.startswith(b"\0MRM"):
-        return _after(head, b"\0TTW") + 4
-    return 0
+    return _after(head, b"\0TTW") + 4 if head.startswith(b"\0MRM") else 0
 
 
 # ---------------------------------------------------------------------------------------
@@ -327,7 +395,13 @@ class Metadata:
         all planes or one a plane; () = absent.
     image, exif, gps : tuple of ExifTag
         Tags to carry over: descriptive ones of the main directory, and those of the EXIF
-        and GPS directories, ascending. No structural tags, no DNG tags, no maker note.
+        and GPS directories, ascending. No structural tags, no DNG tags; a maker note
+        only where it needs nothing outside itself.
+    profile : tuple of ExifTag
+        Of a DNG: the tags that say how editors are to render this camera's color, its
+        serial number and lens; ascending. They are valid beside ``color_matrices``.
+    xmp : bytes
+        The XMP packet as it stands in the file; empty = absent.
     """
 
     make: str
@@ -340,6 +414,8 @@ class Metadata:
     image: tuple[ExifTag, ...]
     exif: tuple[ExifTag, ...]
     gps: tuple[ExifTag, ...]
+    profile: tuple[ExifTag, ...] = ()
+    xmp: bytes = b""
 
 
 _MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
@@ -351,10 +427,35 @@ _LONG_ISO = (34865, 34866, 34867)
 #: What ISOSpeedRatings holds when the ISO is higher than it can say.
 _ISO_OVERFLOW = 65535
 
-#: ImageDescription, DateTime, Artist, XMP, Rating, RatingPercent, Copyright, IPTC.
-_CARRIED = {270, 306, 315, 700, 18246, 18249, 33432, 33723}
-#: MakerNote, whose offsets break when it moves, and the interoperability pointer.
-_NOT_CARRIED_EXIF = {37500, 40965}
+#: DocumentName, ImageDescription, DateTime, Artist, HostComputer, Rating, RatingPercent,
+#: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject.
+_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
+#: EXIF that TIFF/EP, and so some cameras, keep in the main directory: exposure,
+#: sensitivity, dates with their zones and fractions, and what EXIF 2.2 and 2.3 added.
+_EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
+    range(34864, 34870),
+    range(36880, 36883),
+    range(37377, 37387),
+    range(37520, 37523),
+    range(41985, 41997),
+    range(42032, 42038),
+)
+_MAKER_NOTE, _INTEROPERABILITY = 37500, 40965
+
+#: Maker notes that may be moved: their offsets count from their own start, and none of
+#: them leads outside, as those of the previews in others' do.
+_MOVABLE_MAKER_NOTES = (b"FUJIFILM", b"Apple iOS\0")
+
+#: LocalizedCameraModel, CameraSerialNumber, LensInfo, BaselineSharpness,
+#: LinearResponseLimit, AntiAliasStrength, ShadowScale, profile name, hue and saturation
+#: maps, tone curve, embedding policy, copyright, look table, their encodings, user crop,
+#: default black render, baseline exposure offset.
+_PROFILE = {
+    *(50709, 50735, 50736, 50732, 50734, 50738, 50739),
+    *(50936, 50937, 50938, 50939, 50940, 50941, 50942),
+    *(50981, 50982, 51107, 51108, 51109, 51110, 51125),
+}
+_FORWARD_MATRICES, _CAMERA_CALIBRATIONS = {50964, 50965}, (50723, 50724)
 
 
 def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
@@ -384,11 +485,13 @@ def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd)
         unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
         lens=_one_line(raw.lens.model) or second.text("LensModel"),
         exposure=_exposure(raw, tags.exif, second),
-        captured=_date(tags.exif.text(_DATE_TIME_ORIGINAL)),
+        captured=_captured(tags) or _timestamp(raw),
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
         image=_carried(tags.main, lambda code: code in _CARRIED),
-        exif=_carried(tags.exif, lambda code: code not in _NOT_CARRIED_EXIF),
+        exif=_exif(tags),
         gps=_carried(tags.gps, lambda code: True),
+        profile=_profile(tags, sensor) if tags.is_dng else (),
+        xmp=tags.xmp,
     )
 
 
@@ -407,10 +510,52 @@ def _date(text: str) -> str:
     return text if re.fullmatch(r"[1-9]\d{3}:\d\d:\d\d \d\d:\d\d:\d\d", text) else ""
 
 
+def _captured(tags: FileTags) -> str:
+    """Return when the photo was taken: by EXIF, or by tags of its kind in the main directory."""
+    places = ((tags.exif, 36867), (tags.main, 36867), (tags.exif, 36868))
+    return next((date for ifd, code in places if (date := _date(ifd.text(code)))), "")
+
+
+def _timestamp(raw: rawpy.RawPy) -> str:
+    """Return the date that LibRaw found, where EXIF has none (CRW, X3F, Kodak)."""
+    try:
+        taken = raw.other.timestamp
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return taken.strftime("%Y:%m:%d %H:%M:%S") if taken and taken.year >= _FIRST_YEAR else ""
+
+
+#: No digital camera file is older; LibRaw gives 1970 for an unknown date.
+_FIRST_YEAR = 1990
+
+
 def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
     """Return the wanted tags that say something, ascending."""
     tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code))
     return tuple(tag for tag in tags if tag.dtype != _ASCII or tag.value.strip(b"\0 "))
+
+
+def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
+    """Return the EXIF directory's tags, and those of its kind from the main one."""
+    misplaced = {code: tag for code, tag in tags.main.tags.items() if code in _EXIF_IN_MAIN}
+    both = Ifd(misplaced | tags.exif.tags)
+    dropped = {_INTEROPERABILITY}
+    if _MAKER_NOTE in both and not both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES):
+        dropped.add(_MAKER_NOTE)
+    return _carried(both, lambda code: code not in dropped)
+
+
+def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
+    """Return a DNG's tags of the camera's rendering.
+
+    The forward matrices stay valid beside color matrices into which CameraCalibration
+    was multiplied only if that scales the colors without mixing them.
+    """
+    wanted = set(_PROFILE)
+    calibrations = [tags.main.numbers(code) for code in _CAMERA_CALIBRATIONS]
+    if all(not any(c[1:4] + c[5:8]) for c in calibrations):
+        wanted |= _FORWARD_MATRICES
+    return _carried(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
 
 
 def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Literal
 
 from nightfix.amplification import format_exposure_time
 from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
-from nightfix.dng import write_dng
-from nightfix.isp import WhiteBalance, choose_white_balance, develop
+from nightfix.formats import TABLE, Format, WriteOptions, write_results
+from nightfix.isp import WhiteBalance, choose_white_balance
 from nightfix.metadata import Metadata
 from nightfix.output import check_target
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
-from nightfix.tiff import write_tiff
+from nightfix.record import Record
+from nightfix.sensor_data import Compression
+from nightfix.tiff import Depth
 
 if TYPE_CHECKING:
     from nightfix.restorer import Restorer
-
-Format = Literal["tiff", "dng"]
-
-_SUFFIXES: dict[Format, str] = {"tiff": ".tif", "dng": ".dng"}
 
 #: What the noise model's source is called in the facts line.
 _NOISE_SOURCES = {
@@ -41,8 +39,12 @@ class EnhanceOptions:
     ----------
     output : Path or None
         Folder of the results; None is the photo's own.
-    formats : tuple of {"tiff", "dng"}
+    formats : tuple of {"tiff", "dng", "linear-dng", "jpeg", "png", "avif"}
         Files to write.
+    compression : {"lossless", "none"}
+        Of TIFF and DNG.
+    depth : {16, 32}
+        Bits of a TIFF; 32 is linear light in floats.
     suffix : str
         Added to the photo's name.
     overwrite : bool
@@ -58,13 +60,15 @@ class EnhanceOptions:
     white_balance : WhiteBalance
         ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
     color_space : str
-        Color space of the TIFF.
+        Color space of developed pictures.
     tone : {"natural", "linear"}
-        Tone curve of the TIFF.
+        Tone curve of developed pictures.
     """
 
     output: Path | None = None
     formats: tuple[Format, ...] = ("tiff",)
+    compression: Compression = "lossless"
+    depth: Depth = 16
     suffix: str = "_nightfix"
     overwrite: bool = False
     restore: bool = True
@@ -99,11 +103,16 @@ def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     ------
     OutputExistsError, OutputWriteError
         If one is there already, or is the photo itself, which is never written to.
+    ValueError
+        If two of the formats would have one name.
     """
     folder = options.output or path.parent
     paths = {
-        kind: folder / f"{path.stem}{options.suffix}{_SUFFIXES[kind]}" for kind in options.formats
+        kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
+        for kind in options.formats
     }
+    if len(set(paths.values())) < len(paths):
+        raise ValueError(f"{' and '.join(paths)} would be written under one name")
     for target in paths.values():
         check_target(target, overwrite=options.overwrite, source=path)
     return paths
@@ -165,9 +174,22 @@ def enhance(
         raw = restorer.restore(raw, conditioning, options.settings, progress)
     else:
         announce(describe(raw, None) + "; not restored")
-    if "tiff" in paths and (note := choose_white_balance(raw, options.white_balance).note):
+    developed = any(TABLE[kind].developed for kind in paths)
+    if developed and (note := choose_white_balance(raw, options.white_balance).note):
         announce(f"note: {note}")
-    _write(raw, paths, options)
+    write_results(
+        raw,
+        paths,
+        _record(options, conditioning, restorer),
+        WriteOptions(
+            white_balance=options.white_balance,
+            color_space=options.color_space,
+            tone=options.tone,
+            depth=options.depth,
+            compression=options.compression,
+            overwrite=options.overwrite,
+        ),
+    )
     return Result(
         path=path,
         outputs=tuple(paths.values()),
@@ -176,19 +198,27 @@ def enhance(
     )
 
 
-def _write(raw: RawImage, paths: dict[Format, Path], options: EnhanceOptions) -> None:
-    if "dng" in paths:
-        write_dng(paths["dng"], raw, restored=options.restore, overwrite=options.overwrite)
-    if "tiff" in paths:
-        rgb = develop(
-            raw,
-            white_balance=options.white_balance,
-            color_space=options.color_space,
-            tone=options.tone,
-        )
-        write_tiff(
-            paths["tiff"], rgb, raw, color_space=options.color_space, overwrite=options.overwrite
-        )
+def _record(
+    options: EnhanceOptions, conditioning: Conditioning | None, restorer: Restorer | None
+) -> Record:
+    """Write down how a result is made."""
+    if conditioning is None or restorer is None:
+        return Record()
+    settings, noise = options.settings, conditioning.noise
+    return Record(
+        restored="True",
+        weights=restorer.info.name,
+        weights_sha256=restorer.info.sha256,
+        ratio=repr(conditioning.amplification.ratio),
+        steps=str(settings.steps or auto_steps(conditioning)),
+        strength=f"{settings.strength:g}",
+        headroom=f"{settings.headroom:g}",
+        seed=str(settings.seed),
+        deterministic=str(settings.deterministic),
+        deblur="" if conditioning.blur is None else str(conditioning.blur),
+        noise=f"{noise.a!r} {noise.b!r}",
+        computed=f"{restorer.device} {precision(restorer)}",
+    )
 
 
 def camera_name(metadata: Metadata) -> str:
@@ -219,8 +249,12 @@ def describe_work(conditioning: Conditioning, options: EnhanceOptions, restorer:
     steps = settings.steps or auto_steps(conditioning)
     plural = "step" if steps == 1 else "steps"
     how = "" if settings.steps else " (auto)"
-    precision = str(restorer.dtype).removeprefix("torch.")
     return (
-        f"{steps} {plural}{how}, {restorer.info.name} on {restorer.device} in {precision}, "
-        f"tile {restorer.tile(settings)}"
+        f"{steps} {plural}{how}, {restorer.info.name} on {restorer.device} "
+        f"in {precision(restorer)}, tile {restorer.tile(settings)}"
     )
+
+
+def precision(restorer: Restorer) -> str:
+    """Return the number format that a restorer computes in."""
+    return str(restorer.dtype).removeprefix("torch.")

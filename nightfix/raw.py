@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nightfix.bayer import CFA_PATTERNS, CfaPattern
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.metadata import FileTags, Ifd, Metadata, read_metadata, read_tags
+from nightfix.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
 
 
 class Area(NamedTuple):
@@ -80,6 +81,8 @@ class RawImage:
         EXIF code 1 to 8, not applied to the mosaic.
     metadata : Metadata
         Exposure, names, and the tags to carry over.
+    opcodes : OpcodeLists
+        Corrections a DNG asks for, not applied to the mosaic.
     """
 
     path: Path
@@ -94,6 +97,7 @@ class RawImage:
     crop: Area
     orientation: int
     metadata: Metadata
+    opcodes: OpcodeLists = OpcodeLists()
 
 
 def read_raw(path: Path) -> RawImage:
@@ -157,6 +161,22 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
         dn = mosaic[row::2, column::2] * (np.float32(raw.white_level) - black) + black
         samples[row::2, column::2] = np.clip(np.rint(dn), 0, 65535)
     return samples
+
+
+def apply_gain_maps(raw: RawImage) -> RawImage:
+    """Correct the lens shading by the gain maps of the source, which are used up by it.
+
+    After restoring, not before: the noise is known for the sensor's own samples.
+
+    Returns
+    -------
+    RawImage
+        ``raw`` itself where it has none.
+    """
+    mosaic = correct_shading(raw.mosaic, raw.opcodes)
+    if mosaic is raw.mosaic:
+        return raw
+    return replace(raw, mosaic=mosaic, opcodes=without_gain_maps(raw.opcodes))
 
 
 _SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -295,6 +315,7 @@ def _raw_image(path: Path, file: BinaryIO, raw: rawpy.RawPy, tags: FileTags) -> 
         crop=_crop(raw.sizes, frame),
         orientation=_orientation(raw, tags),
         metadata=read_metadata(raw, file, tags, frame.sensor),
+        opcodes=_opcodes(raw.sizes, frame),
     )
 
 
@@ -372,6 +393,7 @@ class _Frame(NamedTuple):
 
 
 _ACTIVE_AREA, _BLACK_REPEAT, _BLACK_LEVEL = 50829, 50713, 50714
+_OPCODE_LISTS = (51008, 51009, 51022)
 _CROP_ORIGIN, _CROP_SIZE = 50719, 50720
 _SAMPLE_FORMAT, _FLOAT = 339, 3
 
@@ -442,6 +464,22 @@ def _crop(sizes: rawpy.ImageSizes, frame: _Frame) -> Area:
     if 4 * area.height < sizes.height or 4 * area.width < sizes.width:
         return Area(0, 0, sizes.height, sizes.width)
     return area
+
+
+def _opcodes(sizes: rawpy.ImageSizes, frame: _Frame) -> OpcodeLists:
+    """Return a DNG's opcode lists, counted from the mosaic's origin.
+
+    List 1 counts from the corner of the masked frame, and is left out unless the mosaic
+    starts there: what it repairs is of no use elsewhere.
+    """
+    stored, linear, demosaiced = (
+        frame.sensor.tags[code].value if code in frame.sensor else b"" for code in _OPCODE_LISTS
+    )
+    return OpcodeLists(
+        stored=stored if sizes.top_margin == sizes.left_margin == 0 else b"",
+        linear=shift_areas(linear, frame.top, frame.left),
+        demosaiced=shift_areas(demosaiced, frame.top, frame.left),
+    )
 
 
 #: LibRaw's flip bits (1 mirror columns, 2 mirror rows, 4 transpose first) as EXIF codes.

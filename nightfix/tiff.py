@@ -1,34 +1,38 @@
-"""Write: the developed picture as a 16-bit TIFF, upright, with its color space and EXIF."""
+"""Write: the developed picture as a TIFF, upright, with its color space and metadata."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix import __version__
+from nightfix.carried import carried_directories, carried_image_tags, developed_exif
 from nightfix.ifd import (
+    BYTE,
     LONG,
     RATIONAL,
     SHORT,
     UNDEFINED,
     Ifd,
-    ascii_tag,
-    carried_directories,
-    carried_image_tags,
     rational_tag,
     tag,
     write_tree,
 )
 from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
-from nightfix.metadata import ExifTag, Metadata
+from nightfix.metadata import ExifTag
 from nightfix.output import replacing
 from nightfix.raw import RawImage
+from nightfix.record import Record
+from nightfix.sensor_data import Compression
+from nightfix.xmp import make_packet
+
+Depth = Literal[16, 32]
 
 #: Printed size is nobody's measurement: the customary 300 px an inch.
 _RESOLUTION = 300
@@ -36,13 +40,9 @@ _RESOLUTION = 300
 #: Strips of about this many bytes before compression.
 _STRIP_BYTES = 1 << 20
 
-_DEFLATE, _HORIZONTAL_PREDICTOR = 8, 2
-
-#: The XMP packet repeats the source's orientation, crop and raw edits, done here already.
-_XMP = 700
-
-_DATE_TIME = 306
-_EXIF_COLOR_SPACE, _SRGB, _UNCALIBRATED = 40961, 1, 0xFFFF
+_COMPRESSIONS: dict[Compression, int] = {"none": 1, "lossless": 8}
+_NO_PREDICTOR, _HORIZONTAL, _FLOATING_POINT = 1, 2, 3
+_UNSIGNED, _FLOAT = 1, 3
 
 
 def write_tiff(
@@ -51,22 +51,32 @@ def write_tiff(
     raw: RawImage,
     *,
     color_space: str,
+    depth: Depth = 16,
+    compression: Compression = "lossless",
+    record: Record | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a developed picture as a 16-bit RGB TIFF, deflated with horizontal prediction.
+    """Write a developed picture as an RGB TIFF.
 
     Parameters
     ----------
     path : Path
         The result; written under a temporary name first.
     rgb : ndarray, shape (H, W, 3), float32
-        Encoded in the curve of ``color_space``, upright; clipped to [0, 1].
+        Upright. For 16 bit encoded in the curve of ``color_space``, clipped to [0, 1];
+        for 32 bit linear light of that space, any range, written as it is.
     raw : RawImage
-        Where the picture came from: its EXIF, GPS and texts are carried over,
-        without what only describes the source's own frame. Never a DNG tag,
-        which would make the file a DNG.
+        Where the picture came from: its EXIF, GPS, XMP and texts are carried over,
+        without what only describes the source's own frame or edits it. Never a DNG
+        tag, which would make the file a DNG.
     color_space : str
         Name in ``COLOR_SPACES``; its ICC profile goes into the file.
+    depth : {16, 32}
+        Whole numbers of 16 bit, or floats of 32 bit.
+    compression : {"lossless", "none"}
+        Deflate with a predictor, or none.
+    record : Record or None
+        How the result was made, for its XMP packet.
     overwrite : bool
         Whether an existing ``path`` is replaced.
 
@@ -80,45 +90,51 @@ def write_tiff(
     References
     ----------
     Adobe, "TIFF", revision 6.0, 1992, section 14 (horizontal differencing);
-    Adobe Photoshop TIFF Technical Notes, 2002 (deflate, compression 8).
+    Adobe Photoshop TIFF Technical Notes, 2002 (deflate, compression 8) and
+    Technical Note 3, 2005 (floating-point predictor).
     """
-    profile = icc_profile(COLOR_SPACES[color_space])
+    space = COLOR_SPACES[color_space]
+    profile = icc_profile(space.linear if depth == 32 else space)
+    packet = make_packet(raw.metadata.xmp, record or Record(), developed=True)
     height, width = rgb.shape[:2]
-    rows = min(height, max(1, _STRIP_BYTES // (6 * width)))
+    rows = min(height, max(1, _STRIP_BYTES // (3 * depth // 8 * width)))
+    samples = _samples(rgb, depth)
     with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
         root = Ifd(
             tags=[
-                *_carried_tags(raw.metadata),
-                *_picture_tags((height, width), rows),
+                *carried_image_tags(raw.metadata),
+                *_picture_tags((height, width), rows, depth, compression),
+                tag(700, BYTE, *packet),
                 tag(34675, UNDEFINED, *profile),  # ICC profile
             ],
-            pieces=list(_encode_strips(rgb, rows)),
+            pieces=list(_encode_strips(samples, rows, compression)),
             children=carried_directories(
-                raw.metadata, width=width, height=height, replaced=[_exif_color_space(color_space)]
+                raw.metadata,
+                width=width,
+                height=height,
+                added=developed_exif(color_space if depth == 16 else "linear"),
             ),
         )
         with temporary.open("wb") as file:
             write_tree(file, root)
 
 
-def _carried_tags(metadata: Metadata) -> list[ExifTag]:
-    tags = [ascii_tag(_DATE_TIME, metadata.captured)] if metadata.captured else []
-    tags += [kept for kept in carried_image_tags(metadata) if kept.code != _XMP]
-    if metadata.make:
-        tags.append(ascii_tag(271, metadata.make))
-    if metadata.model:
-        tags.append(ascii_tag(272, metadata.model))
-    return [*tags, ascii_tag(305, f"NightFix {__version__}")]
+def _samples(rgb: NDArray[np.float32], depth: Depth) -> NDArray[np.uint16] | NDArray[np.float32]:
+    if depth == 32:
+        return rgb.astype("<f4", copy=False)
+    return np.rint(np.clip(rgb, 0, 1) * 65535).astype("<u2")
 
 
-def _picture_tags(shape: tuple[int, int], rows: int) -> list[ExifTag]:
+def _picture_tags(
+    shape: tuple[int, int], rows: int, depth: Depth, compression: Compression
+) -> list[ExifTag]:
     height, width = shape
     return [
         tag(254, LONG, 0),  # NewSubfileType: the full-resolution picture
         tag(256, LONG, width),
         tag(257, LONG, height),
-        tag(258, SHORT, 16, 16, 16),  # BitsPerSample
-        tag(259, SHORT, _DEFLATE),
+        tag(258, SHORT, depth, depth, depth),  # BitsPerSample
+        tag(259, SHORT, _COMPRESSIONS[compression]),
         tag(262, SHORT, 2),  # PhotometricInterpretation: RGB
         tag(274, SHORT, 1),  # Orientation: the pixels are turned already
         tag(277, SHORT, 3),  # SamplesPerPixel
@@ -127,18 +143,28 @@ def _picture_tags(shape: tuple[int, int], rows: int) -> list[ExifTag]:
         rational_tag(283, RATIONAL, [_RESOLUTION]),
         tag(284, SHORT, 1),  # PlanarConfiguration
         tag(296, SHORT, 2),  # ResolutionUnit: inch
-        tag(317, SHORT, _HORIZONTAL_PREDICTOR),
+        tag(317, SHORT, _predictor(depth, compression)),
+        tag(339, SHORT, *[_FLOAT if depth == 32 else _UNSIGNED] * 3),  # SampleFormat
     ]
 
 
-def _exif_color_space(color_space: str) -> ExifTag:
-    return tag(_EXIF_COLOR_SPACE, SHORT, _SRGB if color_space == "srgb" else _UNCALIBRATED)
+def _predictor(depth: Depth, compression: Compression) -> int:
+    if compression == "none":
+        return _NO_PREDICTOR
+    return _FLOATING_POINT if depth == 32 else _HORIZONTAL
 
 
-def _encode_strips(rgb: NDArray[np.float32], rows: int) -> Iterator[bytes]:
-    """Round to 16 bit, take differences of neighbors (modulo 2^16), deflate."""
-    for strip in range(math.ceil(rgb.shape[0] / rows)):
-        light = rgb[strip * rows : (strip + 1) * rows]
-        samples = np.rint(np.clip(light, 0, 1) * 65535).astype("<u2")
-        samples[:, 1:] -= samples[:, :-1].copy()
-        yield bytes(imagecodecs.deflate_encode(samples.tobytes(), level=6))
+def _encode_strips(
+    samples: NDArray[np.uint16] | NDArray[np.float32], rows: int, compression: Compression
+) -> Iterator[bytes]:
+    """Take differences of neighbors (16 bit: modulo 2^16; 32 bit: byte by byte), deflate."""
+    for strip in range(math.ceil(samples.shape[0] / rows)):
+        part = samples[strip * rows : (strip + 1) * rows]
+        if compression == "none":
+            yield part.tobytes()
+            continue
+        if part.dtype.kind == "f":
+            predicted = imagecodecs.floatpred_encode(part, axis=-2)
+        else:
+            predicted = imagecodecs.delta_encode(part, axis=-2)
+        yield bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))

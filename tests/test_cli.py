@@ -177,7 +177,7 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("nightfix.pipeline.develop", broken)
+    monkeypatch.setattr("nightfix.formats.develop", broken)
     result = run()
     assert result.exit_code == BUG
     assert "ZeroDivisionError: oops" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +23,9 @@ class Directory:
     offset: int
     following: int
     codes: list[int] = field(default_factory=list)
-    value_offsets: list[int] = field(default_factory=list)
     values: dict[int, object] = field(default_factory=dict)
+    #: Start, end and name of everything in the file that belongs to the directory.
+    spans: list[tuple[int, int, str]] = field(default_factory=list)
 
     def numbers(self, code: int) -> list[float]:
         value = self.values[code]
@@ -31,13 +33,23 @@ class Directory:
         return value
 
     @property
-    def piece_offsets(self) -> list[int]:
-        return [int(n) for c in (273, 324) if c in self.values for n in self.numbers(c)]
+    def pieces(self) -> list[tuple[int, int]]:
+        """Offset and size of each strip or tile."""
+        return [
+            (int(offset), int(size))
+            for offsets, sizes in ((273, 279), (324, 325))
+            if offsets in self.values
+            for offset, size in zip(self.numbers(offsets), self.numbers(sizes), strict=True)
+        ]
 
 
 def read_tree(path: Path) -> dict[str, Directory]:
     """Return every directory by name: "0", "0/34665", "0/330.0" and so on."""
-    data = path.read_bytes()
+    return read_bytes(path.read_bytes())
+
+
+def read_bytes(data: bytes) -> dict[str, Directory]:
+    """Do the same for a file in memory."""
     assert data[:4] == b"II*\0"
     found: dict[str, Directory] = {}
     waiting = [("0", struct.unpack_from("<I", data, 4)[0])]
@@ -46,11 +58,70 @@ def read_tree(path: Path) -> dict[str, Directory]:
         assert offset not in [other.offset for other in found.values()], "a loop"
         directory = found[name] = _read_directory(data, name, offset)
         waiting += [
-            (f"{name}/{pointer}", int(child))
+            (f"{name}/{pointer}{f'.{index}' if pointer == 330 else ''}", int(child))
             for pointer in _POINTERS
-            for child in (directory.numbers(pointer) if pointer in directory.values else [])
+            if pointer in directory.values
+            for index, child in enumerate(directory.numbers(pointer))
         ]
     return found
+
+
+def complaints(path: Path) -> list[str]:
+    """Return what is wrong with the structure of a TIFF or DNG; nothing is fine.
+
+    What TIFF 6.0 and the DNG specification ask of any file: ascending tags, even offsets
+    inside the file and apart from each other, a tree and no chain, BitsPerSample in
+    every picture, either strips or tiles, and as many as the picture needs.
+    """
+    size = path.stat().st_size
+    tree = read_tree(path)
+    found = [f"{each.name}: {what}" for each in tree.values() for what in _wrong(each, size)]
+    spans = sorted(span for each in tree.values() for span in each.spans)
+    for (_, end, first), (start, _, second) in zip(spans, spans[1:], strict=False):
+        if start < end:
+            found.append(f"{first} and {second} overlap")
+    return found
+
+
+def _wrong(directory: Directory, size: int) -> Iterator[str]:
+    codes = directory.codes
+    if codes != sorted(set(codes)):
+        yield "tags do not ascend"
+    if directory.following:
+        yield "is chained to another directory"
+    odd = [place for place, _, _ in directory.spans if place % 2]
+    if odd:
+        yield f"odd offsets {odd}"
+    if any(end > size for _, end, _ in directory.spans):
+        yield "reaches beyond the file"
+    is_picture = 256 in directory.values
+    if is_picture != bool(directory.pieces):
+        yield "size without pieces, or pieces without size"
+    if is_picture:
+        yield from _wrong_picture(directory)
+
+
+def _wrong_picture(directory: Directory) -> Iterator[str]:
+    missing = {254, 256, 257, 258, 259, 262, 277, 284} - set(directory.codes)
+    if missing:
+        yield f"a picture without {sorted(missing)}"
+        return
+    value = {code: directory.numbers(code) for code in (256, 257, 258, 277)}
+    if len(value[258]) != value[277][0]:
+        yield "BitsPerSample is not one a sample"
+    (width,), (height,) = value[256], value[257]
+    has_strips, has_tiles = 273 in directory.codes, 324 in directory.codes
+    if has_strips == has_tiles:
+        yield "strips and tiles, or neither"
+    elif has_strips:
+        wanted = -(-height // directory.numbers(278)[0])
+        if len(directory.pieces) != wanted:
+            yield f"{len(directory.pieces)} strips, not {wanted}"
+    else:
+        (across,), (down,) = directory.numbers(322), directory.numbers(323)
+        wanted = -(-height // down) * -(-width // across)
+        if len(directory.pieces) != wanted or across % 16 or down % 16:
+            yield f"{len(directory.pieces)} tiles of {across} x {down}, not {wanted}"
 
 
 def _read_directory(data: bytes, name: str, offset: int) -> Directory:
@@ -62,9 +133,11 @@ def _read_directory(data: bytes, name: str, offset: int) -> Directory:
         size = number * _SIZES[dtype]
         start = position + 8 if size <= 4 else struct.unpack_from("<I", data, position + 8)[0]
         if size > 4:
-            directory.value_offsets.append(start)
+            directory.spans.append((start, start + size, f"{name} tag {code}"))
         directory.codes.append(code)
         directory.values[code] = _decode(dtype, data[start : start + size])
+    directory.spans.append((offset, offset + 6 + 12 * count, name))
+    directory.spans += [(at, at + size, f"{name} piece") for at, size in directory.pieces]
     return directory
 
 
@@ -99,17 +172,13 @@ def make_metadata() -> Metadata:
         image=(
             text(270, "a street"),
             text(33432, "nobody"),
-            ExifTag(700, 1, 5, b"<xmp>"),
             ExifTag(18246, 3, 1, b"\x04\0"),
-            ExifTag(274, 3, 1, b"\x08\0"),
-            ExifTag(50730, 10, 1, b"\1\0\0\0\1\0\0\0"),
         ),
         exif=(
             rational(33434, 1, 30),
             ExifTag(34855, 3, 1, struct.pack("<H", 3200)),
             ExifTag(36864, 7, 4, b"0232"),
             text(36867, "2026:01:02 03:04:05"),
-            ExifTag(37500, 7, 8, b"makernot"),
             ExifTag(40961, 3, 1, b"\1\0"),
             ExifTag(40962, 3, 1, struct.pack("<H", 9999)),
             ExifTag(40963, 3, 1, struct.pack("<H", 9999)),
@@ -122,7 +191,27 @@ def make_metadata() -> Metadata:
             text(3, "E"),
             rational(4, 11, 1, 30, 1, 0, 1),
         ),
+        xmp=packet('xmp:Rating="4" crs:Exposure2012="+1.50" tiff:Orientation="8"'),
     )
+
+
+def packet(properties: str) -> bytes:
+    """Return an XMP packet as editors write it."""
+    names = {
+        "xmp": "http://ns.adobe.com/xap/1.0/",
+        "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
+        "tiff": "http://ns.adobe.com/tiff/1.0/",
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    }
+    declared = " ".join(f'xmlns:{name}="{uri}"' for name, uri in names.items())
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {declared}>'
+        f'<rdf:Description rdf:about="" {properties}>'
+        "<dc:subject><rdf:Bag><rdf:li>n\u00e4chtlich</rdf:li></rdf:Bag></dc:subject>"
+        '</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
+    ).encode() + b" " * 200
 
 
 def make_raw(

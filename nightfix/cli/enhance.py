@@ -12,20 +12,23 @@ from nightfix.cli.boundary import finish
 from nightfix.cli.console import Display
 from nightfix.cli.options import (
     ColorSpaceChoice,
-    FormatChoice,
+    CompressionChoice,
+    DepthChoice,
     ToneChoice,
     number_or_auto,
+    parse_formats,
     parse_time,
     parse_white_balance,
 )
 from nightfix.conditioning import Settings
+from nightfix.formats import FORMATS
 from nightfix.pipeline import EnhanceOptions
 
 _DEFAULTS = EnhanceOptions()
 _SETTINGS = Settings()
 
 _EXPOSURE, _RESTORATION = "How bright", "Restoration"
-_DEVELOPMENT, _OUTPUT = "Development (TIFF)", "Output"
+_DEVELOPMENT, _OUTPUT = "Development (not DNG)", "Output"
 
 
 def enhance(
@@ -41,12 +44,29 @@ def enhance(
         ),
     ] = _DEFAULTS.output,
     format: Annotated[
-        FormatChoice,
+        Any,
         typer.Option(
-            help="TIFF is ready to look at; DNG opens as raw in an editor.",
+            metavar="NAME,...",
+            parser=parse_formats,
+            help=f"{', '.join(FORMATS)}, several with commas between, or both (tiff,dng). "
+            "DNGs open as raw in an editor; the others are ready to look at.",
             rich_help_panel=_OUTPUT,
         ),
-    ] = FormatChoice.tiff,
+    ] = "tiff",
+    compression: Annotated[
+        CompressionChoice,
+        typer.Option(
+            help="Of DNG (lossless JPEG) and TIFF (deflate).",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = CompressionChoice.lossless,
+    depth: Annotated[
+        DepthChoice,
+        typer.Option(
+            help="Bits of a TIFF. 32: linear light in floats, lamps above 1, no tone curve.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = DepthChoice.sixteen,
     suffix: Annotated[
         str, typer.Option(help="Added to the photo's name.", rich_help_panel=_OUTPUT)
     ] = _DEFAULTS.suffix,
@@ -182,9 +202,13 @@ def enhance(
     """
     if sum((ratio != 0, ev is not None, target_exposure is not None)) > 1:
         raise typer.BadParameter("give one of --ratio, --ev and --target-exposure")
+    if depth is DepthChoice.thirty_two and "tiff" not in format:
+        raise typer.BadParameter("--depth 32 is for --format tiff")
     options = EnhanceOptions(
         output=output,
-        formats=format.to_formats(),
+        formats=format,
+        compression=compression.value,
+        depth=depth.to_depth(),
         suffix=suffix,
         overwrite=overwrite,
         restore=restore,

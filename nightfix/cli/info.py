@@ -14,25 +14,51 @@ from nightfix.conditioning import auto_steps, condition
 from nightfix.errors import NightFixError
 from nightfix.pipeline import camera_name
 from nightfix.raw import RawImage, read_raw
+from nightfix.record import Record
+from nightfix.xmp import record_of_file
 
 
 def info(
-    files: Annotated[list[Path], typer.Argument(help="Camera RAW files.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Camera RAW files or results of NightFix.", show_default=False),
+    ],
 ) -> None:
-    """Show what a RAW file says and what NightFix would do with it.
+    """Show what a RAW file says and what NightFix would do with it, or did.
 
     Example: nightfix info photo.ARW
     """
     failures = []
     for path in files:
+        record = record_of_file(path)
+        rows = {"file": str(path)} | ({} if record is None else _made(record))
         try:
             raw = read_raw(path)
-            rows = {"file": str(path), **_photo(raw), **_plan(raw)}
+            rows |= _photo(raw) | ({} if _is_restored(record) else _plan(raw))
         except NightFixError as error:
-            failures.append(error)
-            continue
+            if record is None:
+                failures.append(error)
+                continue
         print("\n".join(f"{key + ':':<16} {value}" for key, value in rows.items()), end="\n\n")
     finish(failures)
+
+
+def _is_restored(record: Record | None) -> bool:
+    return record is not None and record.restored == "True"
+
+
+def _made(record: Record) -> dict[str, str]:
+    """Return how a result was made."""
+    what = "restored" if _is_restored(record) else "converted, not restored"
+    weights = f"{record.weights} (SHA-256 {record.weights_sha256})" if record.weights else ""
+    rows = {
+        "result": f"{what} by NightFix {record.version}",
+        "made with": record.options,
+        "weights": weights,
+        "noise taken": record.noise,
+        "computed": record.computed,
+    }
+    return {name: text for name, text in rows.items() if text}
 
 
 def _photo(raw: RawImage) -> dict[str, str]:

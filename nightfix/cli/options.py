@@ -7,19 +7,26 @@ from enum import Enum
 
 import typer
 
-from nightfix.pipeline import Format
+from nightfix.formats import FORMATS, TABLE, Format
+from nightfix.tiff import Depth
 
 
-class FormatChoice(str, Enum):
-    """What ``--format`` takes."""
+class CompressionChoice(str, Enum):
+    """What ``--compression`` takes."""
 
-    tiff = "tiff"
-    dng = "dng"
-    both = "both"
+    lossless = "lossless"
+    none = "none"
 
-    def to_formats(self) -> tuple[Format, ...]:
-        """Return the files to write."""
-        return ("tiff", "dng") if self is FormatChoice.both else (self.value,)
+
+class DepthChoice(str, Enum):
+    """What ``--depth`` takes."""
+
+    sixteen = "16"
+    thirty_two = "32"
+
+    def to_depth(self) -> Depth:
+        """Return the bits a sample."""
+        return 32 if self is DepthChoice.thirty_two else 16
 
 
 class ColorSpaceChoice(str, Enum):
@@ -80,3 +87,14 @@ def parse_white_balance(text: str) -> str | tuple[float, float, float]:
             f"{text!r} is not as-shot, auto, daylight or three gains such as 2.1,1,1.6"
         )
     return red, green, blue
+
+
+def parse_formats(text: str) -> tuple[Format, ...]:
+    """Parse one or several formats; ``both`` is TIFF and DNG."""
+    names = text.replace("both", "tiff,dng").split(",")
+    formats = tuple(name for name in FORMATS if name in names)
+    if set(names) - set(FORMATS):
+        raise typer.BadParameter(f"{text!r} is not both or any of {', '.join(FORMATS)}")
+    if len({TABLE[name].suffix for name in formats}) < len(formats):
+        raise typer.BadParameter("dng and linear-dng would have the same name; give one of them")
+    return formats

@@ -7,8 +7,8 @@ than itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,11 @@ from nightfix.isp.highlights import recover_highlights, saturation_levels
 from nightfix.isp.orientation import orient, undo_orientation
 from nightfix.isp.tone import fit_gamut, tone_map
 from nightfix.isp.white_balance import Balance, WhiteBalance, choose_white_balance
+from nightfix.raw import RawImage, apply_gain_maps
 
-if TYPE_CHECKING:
-    from nightfix.raw import RawImage
+__all__ = ["Balance", "Tone", "WhiteBalance", "choose_white_balance", "demosaic_camera", "develop"]
 
-__all__ = ["Balance", "Tone", "WhiteBalance", "choose_white_balance", "develop"]
-
-Tone = Literal["natural", "linear"]
+Tone = Literal["natural", "linear", "scene"]
 Plane = NDArray[np.float32]
 
 #: The brightest light that is not simply white: eight times white, balanced by two [-].
@@ -71,15 +69,17 @@ def develop(
         See :func:`choose_white_balance`, which tells what was used in the end.
     color_space : str
         A name in :data:`nightfix.isp.color.COLOR_SPACES`.
-    tone : {"natural", "linear"}
+    tone : {"natural", "linear", "scene"}
         "natural" opens shadows a little and keeps lamps' gradation below white;
-        "linear" keeps the light as it is and clips at white.
+        "linear" keeps the light as it is and clips at white; "scene" neither
+        clips nor encodes.
 
     Returns
     -------
     ndarray, shape (H, W, 3), float32
-        Values in [0, 1], encoded by the color space's curve; cropped to the
-        default crop and upright.
+        Values in [0, 1], encoded by the color space's curve; of "scene", linear
+        light with white at 1 and lamps above. Cropped to the default crop and
+        upright, with the lens shading corrected where the file tells how.
 
     Raises
     ------
@@ -89,8 +89,9 @@ def develop(
     """
     if color_space not in COLOR_SPACES:
         raise ValueError(f"color space {color_space!r} is none of {', '.join(COLOR_SPACES)}")
-    if tone not in ("natural", "linear"):
-        raise ValueError(f"tone {tone!r} is neither natural nor linear")
+    if tone not in get_args(Tone):
+        raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
+    raw = apply_gain_maps(raw)
     recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
     rows, columns = _crop(raw)
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
@@ -101,6 +102,33 @@ def develop(
         top, left = tile_rows.start - rows.start, tile_columns.start - columns.start
         area = sensor_view[top : top + len(tile_rows), left : left + len(tile_columns)]
         area[...] = np.moveaxis(tile, 0, -1)
+    return picture
+
+
+def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
+    """Demosaic a RAW and leave it at that: camera RGB, for a Linear DNG.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Of a Bayer sensor, captured or restored.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), float32
+        Linear, neither balanced nor clipped, on the scale of ``raw.mosaic``; the whole
+        mosaic in sensor orientation. Highlights stay as the sensor has them.
+    """
+    if raw.cfa_pattern is None:
+        raise ValueError("a monochrome sensor has no mosaic of colors")
+    recipe = _plan(raw, choose_white_balance(raw), COLOR_SPACES["srgb"], "linear")
+    plain = replace(recipe, scale=np.float32(1), ceilings=None)
+    height, width = raw.mosaic.shape
+    picture = np.empty((height, width, 3), np.float32)
+    for rows, columns in tiles(range(height), range(width)):
+        camera = _camera_rgb(raw, plain, rows, columns)
+        area = picture[rows.start : rows.stop, columns.start : columns.stop]
+        area[...] = np.moveaxis(camera, 0, -1) / recipe.gains
     return picture
 
 
@@ -153,7 +181,7 @@ def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -
     fit_gamut(rgb, recipe.luminance)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)
-    return recipe.space.encode(rgb)
+    return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
 
 
 def _camera_rgb(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> Plane:

@@ -8,7 +8,7 @@ to the output space's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,6 +123,12 @@ class ColorSpace:
         """Linear RGB to XYZ relative to the space's own white (Y = 1), shape (3, 3)."""
         columns = np.stack([white_xyz(primary) for primary in self.primaries], axis=1)
         return columns * np.linalg.solve(columns, white_xyz(self.white))
+
+    @property
+    def linear(self) -> ColorSpace:
+        """The same space with values proportional to light."""
+        plain = TransferCurve(gamma=1.0)
+        return replace(self, description=f"Linear {self.description}", curve=plain)
 
     def encode(self, linear: Plane) -> Plane:
         """Turn linear RGB of this space into encoded values, clipped to [0, 1]."""
