@@ -20,7 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import exifread
 import numpy as np
-import rawpy
+
+from nightfix.decoder import Decoded
 
 # ---------------------------------------------------------------------------------------
 # Tags
@@ -357,13 +358,13 @@ _CARRIED = {270, 306, 315, 700, 18246, 18249, 33432, 33723}
 _NOT_CARRIED_EXIF = {37500, 40965}
 
 
-def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
+def read_metadata(raw: Decoded, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
     """Collect the metadata of an opened RAW file.
 
     Parameters
     ----------
-    raw : rawpy.RawPy
-        The file, opened by LibRaw.
+    raw : Decoded
+        What LibRaw knows of the file.
     file : BinaryIO
         The same file, seekable; exifread reads it when LibRaw leaves a field open.
     tags : FileTags
@@ -382,7 +383,7 @@ def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd)
         make=make,
         model=model,
         unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
-        lens=_one_line(raw.lens.model) or second.text("LensModel"),
+        lens=_one_line(raw.lens) or second.text("LensModel"),
         exposure=_exposure(raw, tags.exif, second),
         captured=_date(tags.exif.text(_DATE_TIME_ORIGINAL)),
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
@@ -420,9 +421,11 @@ def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:
     return pairs if plausible and len(values) % 2 == 0 else ()
 
 
-def _exposure(raw: rawpy.RawPy, exif: Ifd, second: _SecondSource) -> Exposure:
+def _exposure(raw: Decoded, exif: Ifd, second: _SecondSource) -> Exposure:
     """Return the exposure by LibRaw, else by exifread; what neither knows is None."""
-    time, iso_speed, f_number, focal_length = map(_known, _libraw_exposure(raw))
+    time, iso_speed, f_number, focal_length = map(
+        _known, (raw.shutter_speed, raw.iso_speed, raw.aperture, raw.focal_length)
+    )
     # Where EXIF says 0, LibRaw turns an equally empty APEX value into 2**0.
     if time == 1 and exif.number(_EXPOSURE_TIME) == 0:
         time = None
@@ -435,15 +438,6 @@ def _exposure(raw: rawpy.RawPy, exif: Ifd, second: _SecondSource) -> Exposure:
         f_number=f_number or second.number("FNumber"),
         focal_length=focal_length or second.number("FocalLength"),
     )
-
-
-def _libraw_exposure(raw: rawpy.RawPy) -> tuple[float, float, float, float]:
-    """Return time, ISO, f-number and focal length; zeros if rawpy stumbles over the date."""
-    try:
-        other = raw.other
-    except (OverflowError, ValueError, OSError):
-        return 0.0, 0.0, 0.0, 0.0
-    return other.shutter_speed, other.iso_speed, other.aperture, other.focal_length
 
 
 def _long_iso(exif: Ifd) -> float | None:
