@@ -147,7 +147,7 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
     raw : RawImage
         Gives the levels.
     mosaic : ndarray, shape (H, W), float32
-        Scaled like ``raw.mosaic``, with the same origin. Any finite range.
+        Scaled like ``raw.mosaic``, with the same origin. Any range; see :func:`finite`.
 
     Returns
     -------
@@ -160,12 +160,24 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
 
         DN = k + mosaic * (W - k)
     """
-    samples = np.empty(mosaic.shape, np.uint16)
+    mosaic, samples = finite(mosaic), np.empty(mosaic.shape, np.uint16)
     for row, column in _SITES:
         black = raw.black_level[row, column]
         dn = mosaic[row::2, column::2] * (np.float32(raw.white_level) - black) + black
         samples[row::2, column::2] = np.clip(np.rint(dn), 0, 65535)
     return samples
+
+
+def finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a mosaic without NaN and infinity: black, and white for +infinity.
+
+    No file gives such values; they come from calculations on a mosaic. The mosaic itself
+    is returned where it has none.
+    """
+    # A sum is not finite if a sample is not, and needs no frame of its own to be held.
+    if np.isfinite(mosaic.sum()):
+        return mosaic
+    return np.nan_to_num(mosaic, posinf=1.0, neginf=0.0)
 
 
 _SITES = ((0, 0), (0, 1), (1, 0), (1, 1))

@@ -7,8 +7,8 @@ than itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,7 @@ from nightfix.isp.highlights import recover_highlights, saturation_levels
 from nightfix.isp.orientation import orient, undo_orientation
 from nightfix.isp.tone import fit_gamut, tone_map
 from nightfix.isp.white_balance import Balance, WhiteBalance, choose_white_balance
-
-if TYPE_CHECKING:
-    from nightfix.raw import RawImage
+from nightfix.raw import RawImage, finite
 
 __all__ = ["Balance", "Tone", "WhiteBalance", "choose_white_balance", "develop"]
 
@@ -91,6 +89,7 @@ def develop(
         raise ValueError(f"color space {color_space!r} is none of {', '.join(COLOR_SPACES)}")
     if tone not in ("natural", "linear"):
         raise ValueError(f"tone {tone!r} is neither natural nor linear")
+    raw = replace(raw, mosaic=finite(raw.mosaic))
     recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
     rows, columns = _crop(raw)
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
