@@ -2,9 +2,10 @@
 
     python tests/fuzz/files.py --count 20000 FILE_OR_FOLDER...
 
-Reading runs in a process of its own, so that a crash of a decoder or a hang is found and told,
-with the seed that repeats it (``--first SEED --count 1``). Prints a summary; leaves with 1 if
-anything but a picture or a known error came out.
+Reading runs in a process of its own, so that a crash or a hang is found and told, with the seed
+that repeats it (``--first SEED --count 1``). Prints a summary, in which "crash" and "time" are
+what became of LibRaw's own process; leaves with 1 if anything but a picture or a known error
+came out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def read_all(seeds: list[Path], jobs: range, pipe: Connection, whole: bool) -> N
                     assert np.isfinite(rgb).all(), "the picture is not finite"
                 outcome = "picture"
             except NightFixError as error:
-                outcome = type(error).__name__
+                kind = getattr(error.__cause__, "kind", "")
+                outcome = f"{type(error).__name__} {kind}".strip()
             except Exception as error:
                 outcome = f"BUG {type(error).__name__}: {error}"[:160]
             pipe.send((job, outcome))
@@ -62,7 +64,7 @@ def run(seeds: list[Path], jobs: range, *, limit: float, whole: bool) -> collect
     first, slowest = jobs.start, (0.0, -1)
     while first < jobs.stop:
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.Process(
+        process = multiprocessing.get_context("spawn").Process(
             target=read_all, args=(seeds, range(first, jobs.stop), theirs, whole)
         )
         process.start()
