@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import exifread
 import numpy as np
-import rawpy
+
+from nightfix.decoder import Decoded
 
 # ---------------------------------------------------------------------------------------
 # Tags
@@ -458,13 +459,13 @@ _PROFILE = {
 _FORWARD_MATRICES, _CAMERA_CALIBRATIONS = {50964, 50965}, (50723, 50724)
 
 
-def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
+def read_metadata(raw: Decoded, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
     """Collect the metadata of an opened RAW file.
 
     Parameters
     ----------
-    raw : rawpy.RawPy
-        The file, opened by LibRaw.
+    raw : Decoded
+        What LibRaw knows of the file.
     file : BinaryIO
         The same file, seekable; exifread reads it when LibRaw leaves a field open.
     tags : FileTags
@@ -483,9 +484,9 @@ def read_metadata(raw: rawpy.RawPy, file: BinaryIO, tags: FileTags, sensor: Ifd)
         make=make,
         model=model,
         unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
-        lens=_one_line(raw.lens.model) or second.text("LensModel"),
+        lens=_one_line(raw.lens) or second.text("LensModel"),
         exposure=_exposure(raw, tags.exif, second),
-        captured=_captured(tags) or _timestamp(raw),
+        captured=_captured(tags) or raw.captured,
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
         image=_carried(tags.main, lambda code: code in _CARRIED),
         exif=_exif(tags),
@@ -514,19 +515,6 @@ def _captured(tags: FileTags) -> str:
     """Return when the photo was taken: by EXIF, or by tags of its kind in the main directory."""
     places = ((tags.exif, 36867), (tags.main, 36867), (tags.exif, 36868))
     return next((date for ifd, code in places if (date := _date(ifd.text(code)))), "")
-
-
-def _timestamp(raw: rawpy.RawPy) -> str:
-    """Return the date that LibRaw found, where EXIF has none (CRW, X3F, Kodak)."""
-    try:
-        taken = raw.other.timestamp
-    except (OverflowError, ValueError, OSError):
-        return ""
-    return taken.strftime("%Y:%m:%d %H:%M:%S") if taken and taken.year >= _FIRST_YEAR else ""
-
-
-#: No digital camera file is older; LibRaw gives 1970 for an unknown date.
-_FIRST_YEAR = 1990
 
 
 def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
@@ -565,9 +553,11 @@ def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:
     return pairs if plausible and len(values) % 2 == 0 else ()
 
 
-def _exposure(raw: rawpy.RawPy, exif: Ifd, second: _SecondSource) -> Exposure:
+def _exposure(raw: Decoded, exif: Ifd, second: _SecondSource) -> Exposure:
     """Return the exposure by LibRaw, else by exifread; what neither knows is None."""
-    time, iso_speed, f_number, focal_length = map(_known, _libraw_exposure(raw))
+    time, iso_speed, f_number, focal_length = map(
+        _known, (raw.shutter_speed, raw.iso_speed, raw.aperture, raw.focal_length)
+    )
     # Where EXIF says 0, LibRaw turns an equally empty APEX value into 2**0.
     if time == 1 and exif.number(_EXPOSURE_TIME) == 0:
         time = None
@@ -580,15 +570,6 @@ def _exposure(raw: rawpy.RawPy, exif: Ifd, second: _SecondSource) -> Exposure:
         f_number=f_number or second.number("FNumber"),
         focal_length=focal_length or second.number("FocalLength"),
     )
-
-
-def _libraw_exposure(raw: rawpy.RawPy) -> tuple[float, float, float, float]:
-    """Return time, ISO, f-number and focal length; zeros if rawpy stumbles over the date."""
-    try:
-        other = raw.other
-    except (OverflowError, ValueError, OSError):
-        return 0.0, 0.0, 0.0, 0.0
-    return other.shutter_speed, other.iso_speed, other.aperture, other.focal_length
 
 
 def _long_iso(exif: Ifd) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,8 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
 
     A file half written, by a full disk or an interrupt, never bears the name of
     a result. The temporary file is hidden, in the same folder (a rename must not
-    cross file systems), has the suffix of ``path``, and is removed on any failure.
+    cross file systems), has the suffix of ``path``, and is removed on any failure. One
+    that a killed process left behind is removed by the next that writes there.
 
     Parameters
     ----------
@@ -42,20 +44,93 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
         If the operating system refuses (no space, no permission, a folder of
         that name), with its words; or if ``path`` is ``source``.
     """
-    temporary = path.with_name(f".nightfix-{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{path.suffix}")
     try:
         check_target(path, overwrite=overwrite, source=source)
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        check_target(path, overwrite=overwrite, source=source)
-        temporary.replace(path)
+        _remove_abandoned(path.parent)
+        with _claimed(temporary):
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            check_target(path, overwrite=overwrite, source=source)
+            _put_in_place(temporary, path, overwrite=overwrite)
     except OSError as error:
         raise OutputWriteError(path, error.strerror or str(error)) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+#: How the names of unfinished results begin.
+_PREFIX = ".nightfix-"
+
+#: Younger, a file may be about to be locked; where there are no locks, one that has not been
+#: written to for so long is nobody's any more [s].
+_TOO_YOUNG, _ABANDONED_AFTER = 2, 24 * 3600
+
+
+@contextmanager
+def _claimed(temporary: Path) -> Iterator[None]:
+    """Create a temporary file and hold a lock on it, which ends with this process at the latest."""
+    with temporary.open("xb") as file:
+        _lock(file.fileno())
+        if os.name == "nt":  # where an open file cannot be renamed
+            file.close()
+        yield
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock a file; False if another process has it, None where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed left half-written in a folder."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError), left.open("rb") as file:
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+            locked = age > _TOO_YOUNG and _lock(file.fileno())
+            if locked or (locked is None and age > _ABANDONED_AFTER):
+                left.unlink()
+
+
+def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; never over another one unless that is asked for.
+
+    A link, unlike a rename, fails where another process has just put its own result. File
+    systems without links get a rename; those that do not rename over a file (some network
+    shares) have the old result moved aside until the new one is there.
+    """
+    if not overwrite:
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            raise OutputExistsError(path) from error
+        except OSError:
+            temporary.replace(path)
+        return
+    try:
+        temporary.replace(path)
+    except OSError:
+        if not path.is_file():
+            raise
+        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.old")
+        path.rename(aside)
+        try:
+            temporary.rename(path)
+        except OSError:
+            aside.rename(path)
+            raise
+        aside.unlink()
 
 
 def check_target(path: Path, *, overwrite: bool, source: Path | None = None) -> None:

@@ -49,6 +49,8 @@ class EnhanceOptions:
         Added to the photo's name.
     overwrite : bool
         Replace results that are there.
+    allow_truncated : bool
+        Take what is there of a photo that was cut off.
     restore : bool
         False leaves the mosaic as it was read.
     ratio, ev, target_exposure : float or None
@@ -71,6 +73,7 @@ class EnhanceOptions:
     depth: Depth = 16
     suffix: str = "_nightfix"
     overwrite: bool = False
+    allow_truncated: bool = False
     restore: bool = True
     ratio: float | None = None
     ev: float | None = None
@@ -151,7 +154,7 @@ def enhance(
         Of the family that fits: input, weights, device or output.
     """
     path, options, started = Path(path), options or EnhanceOptions(), time.perf_counter()
-    raw = read_raw(path)
+    raw = read_raw(path, allow_truncated=options.allow_truncated)
     paths = output_paths(path, options)
     conditioning = None
     if options.restore:

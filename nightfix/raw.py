@@ -6,6 +6,7 @@ taken from its own tags, since LibRaw rounds, shifts or drops some of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import rawpy
 from numpy.typing import NDArray
 
 from nightfix.bayer import CFA_PATTERNS, CfaPattern
+from nightfix.decoder import Decoded, DecoderError, Sizes, decode
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.metadata import FileTags, Ifd, Metadata, read_metadata, read_tags
 from nightfix.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.truncation import declared_size, ends_without_data, sensor_images
 
 
 class Area(NamedTuple):
@@ -100,13 +102,15 @@ class RawImage:
     opcodes: OpcodeLists = OpcodeLists()
 
 
-def read_raw(path: Path) -> RawImage:
+def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
     """Read a camera RAW file.
 
     Parameters
     ----------
     path : Path
         A file of any format that LibRaw knows, of a Bayer or monochrome sensor.
+    allow_truncated : bool
+        Take what is there of a file that was cut off; what is missing becomes DN 0.
 
     Returns
     -------
@@ -117,21 +121,26 @@ def read_raw(path: Path) -> RawImage:
     Raises
     ------
     RawReadError
-        If the file is missing, unreadable, damaged, or no RAW. Truncated files that
-        LibRaw opens without a word are found by three rules: a file has at least an
-        eighth of a bit a pixel; the strips or tiles of a DNG's samples lie inside the
-        file; and of any other format, the last sixteenth of the rows is not all zero
-        below rows that are not (what a decoder leaves where its data ended).
+        If the file is missing, unreadable, damaged, too large, too long to decode, or no
+        RAW. Truncated files that LibRaw opens without a word are found by three rules: a
+        file has at least an eighth of a bit a pixel; it is as long as it declares
+        (:func:`nightfix.truncation.declared_size`); and of any format but DNG, its last
+        rows are not what a decoder leaves where its data ended
+        (:func:`nightfix.truncation.ends_without_data`).
     UnsupportedSensorError
         If the samples are not of a Bayer or monochrome sensor: X-Trans, Foveon, Linear
         DNG, sRAW, four-color sensors.
     """
     with _open(path) as file:
         tags = read_tags(file)
-        _require_declared_data(path, file, tags)
-        file.seek(0)
-        with _decoded(path, file) as raw:
-            return _raw_image(path, file, raw, tags)
+        padding = _missing(path, file, tags, allow_truncated=allow_truncated)
+        raw = _decode(path, file, padding=padding)
+        metadata = read_metadata(raw, file, tags, _Frame.of(raw, tags).sensor)
+    _cfa_pattern(path, raw, tags)
+    assert raw.samples is not None
+    if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
+        raise RawReadError(path, "cut off: its lower part holds no data", _INSIST)
+    return _raw_image(path, raw.samples, raw, tags, metadata)
 
 
 def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -142,7 +151,7 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
     raw : RawImage
         Gives the levels.
     mosaic : ndarray, shape (H, W), float32
-        Scaled like ``raw.mosaic``, with the same origin. Any finite range.
+        Scaled like ``raw.mosaic``, with the same origin. Any range; see :func:`finite`.
 
     Returns
     -------
@@ -155,7 +164,7 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
 
         DN = k + mosaic * (W - k)
     """
-    samples = np.empty(mosaic.shape, np.uint16)
+    mosaic, samples = finite(mosaic), np.empty(mosaic.shape, np.uint16)
     for row, column in _SITES:
         black = raw.black_level[row, column]
         dn = mosaic[row::2, column::2] * (np.float32(raw.white_level) - black) + black
@@ -177,6 +186,18 @@ def apply_gain_maps(raw: RawImage) -> RawImage:
     if mosaic is raw.mosaic:
         return raw
     return replace(raw, mosaic=mosaic, opcodes=without_gain_maps(raw.opcodes))
+
+
+def finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a mosaic without NaN and infinity: black, and white for +infinity.
+
+    No file gives such values; they come from calculations on a mosaic. The mosaic itself
+    is returned where it has none.
+    """
+    # A sum is not finite if a sample is not, and needs no frame of its own to be held.
+    if np.isfinite(mosaic.sum()):
+        return mosaic
+    return np.nan_to_num(mosaic, posinf=1.0, neginf=0.0)
 
 
 _SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -202,6 +223,9 @@ def _normalize(
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading, with a sentence for whatever the system has against it."""
     try:
+        # What is no file, such as a pipe or a device, may never end or never begin.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise RawReadError(path, "is not a file", _NOT_RAW)
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
@@ -211,90 +235,59 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             raise RawReadError(path, "is a folder", "name the files in it: FOLDER/*") from error
         what = f"cannot be read: {error.strerror or error}"
         raise RawReadError(path, what, "check the file's permissions and the disk") from error
+    except ValueError as error:  # a NUL in the name
+        raise RawReadError(path, "not a name of a file", "check the name") from error
 
 
 _COPY_AGAIN = "copy it again from the card, or from a backup"
+_INSIST = f"{_COPY_AGAIN}; --allow-truncated takes what is there"
 _NOT_RAW = "give a camera's RAW file, such as .ARW, .CR3, .NEF or .DNG"
 
+#: Largest file that is read; TIFF, and so nearly all formats of cameras, ends there [bytes].
+_MAX_FILE = 4 << 30
 
-@contextmanager
-def _decoded(path: Path, file: BinaryIO) -> Iterator[rawpy.RawPy]:
-    """Open a file in LibRaw; whatever LibRaw throws while it is open becomes a RawReadError."""
+#: A file that declares itself longer than this many times its length is not filled up.
+_MOST_MISSING = 16
+
+
+def _missing(path: Path, file: BinaryIO, tags: FileTags, *, allow_truncated: bool) -> int:
+    """Return how many bytes a file lacks; refuse one that lacks any unless that is allowed."""
+    size, declared = file.seek(0, os.SEEK_END), declared_size(file, tags)
+    if size > _MAX_FILE:
+        raise RawReadError(path, f"{size} bytes, more than a camera's file has", _NOT_RAW)
+    if declared <= size:
+        return 0
+    if not allow_truncated or declared > min(_MOST_MISSING * size, _MAX_FILE):
+        what = f"cut off: {size} bytes of at least {declared}"
+        raise RawReadError(path, what, _COPY_AGAIN if allow_truncated else _INSIST)
+    return declared - size
+
+
+def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
+    """Decode a file; whatever happens to LibRaw becomes a RawReadError."""
     try:
-        with rawpy.imread(file) as raw:
-            yield raw
-    except rawpy.LibRawFileUnsupportedError as error:
-        raise RawReadError(path, "not a RAW file of a known camera", _NOT_RAW) from error
-    except (rawpy.LibRawIOError, rawpy.LibRawDataError) as error:
-        raise RawReadError(path, "damaged, cut off, or no RAW file", _COPY_AGAIN) from error
-    except rawpy.LibRawError as error:
-        raise RawReadError(path, f"LibRaw cannot read it: {_sentence(error)}") from error
-    except MemoryError as error:
-        raise RawReadError(path, "too large for this machine's memory") from error
-
-
-def _sentence(error: Exception) -> str:
-    """Return LibRaw's own words, which rawpy passes on as bytes."""
-    what = error.args[0] if error.args else ""
-    return what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)
-
-
-_STRIPS, _TILES = (273, 279), (324, 325)
-_PHOTOMETRIC, _CFA, _LINEAR_RAW = 262, 32803, 34892
-
-
-def _sensor_images(tags: FileTags) -> list[Ifd]:
-    """Return the directories of sensor samples, previews left out."""
-    return [ifd for ifd in tags.images if ifd.number(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)]
-
-
-def _require_declared_data(path: Path, file: BinaryIO, tags: FileTags) -> None:
-    """Refuse a DNG whose samples are declared to lie beyond its end.
-
-    Other formats are not held to their counts: makers write sizes there that are not
-    those of the data (Panasonic the uncompressed one, for compressed data).
-    """
-    size = file.seek(0, 2)
-    ends = [
-        offset + count
-        for ifd in (_sensor_images(tags) if tags.is_dng else ())
-        for offsets, counts in (_STRIPS, _TILES)
-        for offset, count in zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
-    ]
-    if max(ends, default=0) > size:
-        what = f"cut off: {size} bytes of at least {max(ends):.0f}"
-        raise RawReadError(path, what, _COPY_AGAIN)
-
-
-#: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
-_MIN_BITS_PER_PIXEL = 1 / 8
-#: The part of the height that is looked at for an end without data.
-_LAST_ROWS = 1 / 16
-
-
-def _require_plausible_size(path: Path, file: BinaryIO, sizes: rawpy.ImageSizes) -> None:
-    size, pixels = file.seek(0, 2), sizes.raw_height * sizes.raw_width
-    if 8 * size < _MIN_BITS_PER_PIXEL * pixels:
-        raise RawReadError(path, f"cut off: {size} bytes for {pixels} pixels", _COPY_AGAIN)
-
-
-def _require_data_to_the_end(path: Path, samples: NDArray[np.uint16]) -> None:
-    rows = max(1, round(samples.shape[0] * _LAST_ROWS))
-    if not samples[-rows:].any() and samples.any():
-        raise RawReadError(path, "cut off: its lower part holds no data", _COPY_AGAIN)
+        return decode(file, padding=padding)
+    except DecoderError as error:
+        what, hint = {
+            "unknown": ("not a RAW file of a known camera", _NOT_RAW),
+            "damaged": ("damaged, cut off, or no RAW file", _COPY_AGAIN),
+            "declared": (str(error), _COPY_AGAIN),
+            "memory": ("too large for this machine's memory", _COPY_AGAIN),
+            "time": (str(error), _COPY_AGAIN),
+            "crash": (str(error), _COPY_AGAIN),
+        }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
+        raise RawReadError(path, what, hint) from error
 
 
 # ---------------------------------------------------------------------------------------
 # Sensor
 
 
-def _raw_image(path: Path, file: BinaryIO, raw: rawpy.RawPy, tags: FileTags) -> RawImage:
-    """Gather everything of an opened file; nothing of LibRaw's memory is kept."""
-    _require_plausible_size(path, file, raw.sizes)
+def _raw_image(
+    path: Path, samples: NDArray[np.uint16], raw: Decoded, tags: FileTags, metadata: Metadata
+) -> RawImage:
+    """Gather everything of a decoded file."""
     cfa_pattern = _cfa_pattern(path, raw, tags)
-    samples = raw.raw_image_visible.copy()
-    if not tags.is_dng:
-        _require_data_to_the_end(path, samples)
     frame = _Frame.of(raw, tags)
     black_level = _black_level(raw, frame)
     white_level = _white_level(raw, float(black_level.max()), is_dng=tags.is_dng)
@@ -314,41 +307,36 @@ def _raw_image(path: Path, file: BinaryIO, raw: rawpy.RawPy, tags: FileTags) -> 
         baseline_exposure=_baseline_exposure(tags),
         crop=_crop(raw.sizes, frame),
         orientation=_orientation(raw, tags),
-        metadata=read_metadata(raw, file, tags, frame.sensor),
+        metadata=metadata,
         opcodes=_opcodes(raw.sizes, frame),
     )
 
 
-def _cfa_pattern(path: Path, raw: rawpy.RawPy, tags: FileTags) -> CfaPattern | None:
+def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
     """Return the phase at the visible origin; refuse all but Bayer and monochrome."""
-    if raw.raw_type is not rawpy.RawType.Flat:
+    if raw.samples is None:
         raise UnsupportedSensorError(path, _name_of_stack(tags))
     if raw.num_colors == 1:
         return None
-    colors = raw.color_desc.decode("ascii", "replace")
-    try:
-        pattern = raw.raw_pattern
-    except NotImplementedError as error:  # rawpy's answer to the rarest patterns
-        raise UnsupportedSensorError(path, "an unknown color filter array") from error
-    if pattern is None or pattern.shape != (2, 2):
-        raise UnsupportedSensorError(path, _name_of_pattern(pattern))
-    sizes = raw.sizes
-    # raw_pattern starts at the masked frame's corner, whose phase may be another.
-    sites = (raw.raw_color(sizes.top_margin + y, sizes.left_margin + x) for y, x in _SITES)
-    letters = "".join(colors[index : index + 1] for index in sites)
+    if raw.pattern_shape != (2, 2):
+        raise UnsupportedSensorError(path, _name_of_pattern(raw.pattern_shape))
+    letters = "".join(raw.color_desc[index : index + 1] for index in raw.sites)
     if raw.num_colors != 3:
+        colors = raw.color_desc
         raise UnsupportedSensorError(path, f"a sensor of the colors {colors}, not red, green, blue")
     if letters not in CFA_PATTERNS:
         raise UnsupportedSensorError(path, f"a color filter array of {letters}, not Bayer")
     return letters
 
 
-def _name_of_pattern(pattern: NDArray[np.uint8] | None) -> str:
-    if pattern is None:
+def _name_of_pattern(shape: tuple[int, int] | None) -> str:
+    if shape is None:
         return "no color filter array: already demosaiced"
-    if pattern.shape == (6, 6):
+    if shape == (6, 6):
         return "an X-Trans sensor (6 x 6 color filter array)"
-    return f"a color filter array of {pattern.shape[0]} x {pattern.shape[1]}, not Bayer"
+    if shape == (0, 0):
+        return "an unknown color filter array"
+    return f"a color filter array of {shape[0]} x {shape[1]}, not Bayer"
 
 
 def _name_of_stack(tags: FileTags) -> str:
@@ -382,10 +370,10 @@ class _Frame(NamedTuple):
     left: int
 
     @classmethod
-    def of(cls, raw: rawpy.RawPy, tags: FileTags) -> _Frame:
+    def of(cls, raw: Decoded, tags: FileTags) -> _Frame:
         """Find the directory by the size of the frame."""
         sizes = raw.sizes
-        for ifd in _sensor_images(tags) if tags.is_dng else ():
+        for ifd in sensor_images(tags) if tags.is_dng else ():
             if (ifd.number(257), ifd.number(256)) == (sizes.raw_height, sizes.raw_width):
                 top, left = (*ifd.integers(_ACTIVE_AREA), 0, 0)[:2]
                 return cls(ifd, sizes.top_margin - top, sizes.left_margin - left)
@@ -398,7 +386,7 @@ _CROP_ORIGIN, _CROP_SIZE = 50719, 50720
 _SAMPLE_FORMAT, _FLOAT = 339, 3
 
 
-def _black_level(raw: rawpy.RawPy, frame: _Frame) -> NDArray[np.float32]:
+def _black_level(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
     """Return the black level of each site [DN].
 
     A DNG's repeat pattern starts at its active area; a pattern larger than 2 x 2 is
@@ -414,9 +402,8 @@ def _black_level(raw: rawpy.RawPy, frame: _Frame) -> NDArray[np.float32]:
         across = (np.arange(2 * columns) + frame.left) % columns
         pattern = levels.reshape(rows, columns)[np.ix_(down, across)]
         return _site_means(pattern)
-    per_color, sizes = raw.black_level_per_channel, raw.sizes
-    sites = (raw.raw_color(sizes.top_margin + y, sizes.left_margin + x) for y, x in _SITES)
-    black = [per_color[index if index < len(per_color) else 0] for index in sites]
+    per_color = raw.black_level_per_channel
+    black = [per_color[index if index < len(per_color) else 0] for index in raw.sites]
     return np.array(black, np.float32).reshape(2, 2)
 
 
@@ -425,7 +412,7 @@ def _site_means(pattern: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.array(means, np.float32).reshape(2, 2)
 
 
-def _white_level(raw: rawpy.RawPy, black: float, *, is_dng: bool) -> float:
+def _white_level(raw: Decoded, black: float, *, is_dng: bool) -> float:
     """Return the level at which the first channel saturates [DN].
 
     In a DNG that is its WhiteLevel; LibRaw puts its own table's figure for the model
@@ -436,13 +423,13 @@ def _white_level(raw: rawpy.RawPy, black: float, *, is_dng: bool) -> float:
     nominal = float(raw.white_level)
     if is_dng:
         return nominal
-    own = float(min(raw.camera_white_level_per_channel or [0]))
+    own = float(min(raw.camera_white_level_per_channel or (0,)))
     if 0.5 <= (own - black) / max(nominal - black, 1.0) <= 2 and own <= 65535:
         return own
     return nominal
 
 
-def _crop(sizes: rawpy.ImageSizes, frame: _Frame) -> Area:
+def _crop(sizes: Sizes, frame: _Frame) -> Area:
     """Return the default crop, by the DNG's tags or LibRaw; the whole mosaic if unknown.
 
     A DNG counts it from the active area, LibRaw from the corner of the masked frame.
@@ -466,7 +453,7 @@ def _crop(sizes: rawpy.ImageSizes, frame: _Frame) -> Area:
     return area
 
 
-def _opcodes(sizes: rawpy.ImageSizes, frame: _Frame) -> OpcodeLists:
+def _opcodes(sizes: Sizes, frame: _Frame) -> OpcodeLists:
     """Return a DNG's opcode lists, counted from the mosaic's origin.
 
     List 1 counts from the corner of the masked frame, and is left out unless the mosaic
@@ -487,7 +474,7 @@ _ORIENTATION_OF_FLIP = (1, 2, 4, 3, 5, 8, 6, 7)
 _ORIENTATION = 274
 
 
-def _orientation(raw: rawpy.RawPy, tags: FileTags) -> int:
+def _orientation(raw: Decoded, tags: FileTags) -> int:
     """Return the EXIF orientation of the mosaic.
 
     A DNG's own tag: LibRaw reads an invalid 0 there as a quarter turn. Elsewhere LibRaw,
@@ -516,7 +503,7 @@ _D65 = 21
 _MAX_BASELINE_EXPOSURE = 16.0
 
 
-def _color_matrices(raw: rawpy.RawPy, tags: FileTags) -> tuple[ColorMatrix, ...]:
+def _color_matrices(raw: Decoded, tags: FileTags) -> tuple[ColorMatrix, ...]:
     """Return the DNG's matrices, else LibRaw's for D65, else none.
 
     AnalogBalance (B) and CameraCalibration (C), which a DNG applies after its
@@ -529,7 +516,7 @@ def _color_matrices(raw: rawpy.RawPy, tags: FileTags) -> tuple[ColorMatrix, ...]
     )
     if own:
         return own
-    matrix = raw.rgb_xyz_matrix[:3].astype(np.float64)
+    matrix = raw.rgb_xyz_matrix[:3]
     return (ColorMatrix(illuminant=_D65, matrix=matrix),) if _is_usable(matrix) else ()
 
 
@@ -554,7 +541,7 @@ def _is_usable(matrix: NDArray[np.float64]) -> bool:
 
 
 def _as_shot_neutral(
-    raw: rawpy.RawPy, tags: FileTags, color_matrices: tuple[ColorMatrix, ...]
+    raw: Decoded, tags: FileTags, color_matrices: tuple[ColorMatrix, ...]
 ) -> NDArray[np.float64] | None:
     """Return camera RGB of white, green = 1: by the DNG's tags, else LibRaw's gains."""
     white_xy = tags.main.numbers(_AS_SHOT_WHITE_XY)

@@ -37,10 +37,7 @@ NOT_CARRIED = {
 def metadata_of(path: Path) -> Metadata:
     """Return the metadata of a file that LibRaw need not be able to decode."""
     unknown: Any = SimpleNamespace(
-        other=SimpleNamespace(
-            iso_speed=0.0, shutter_speed=0.0, aperture=0.0, focal_length=0.0, timestamp=None
-        ),
-        lens=SimpleNamespace(model=""),
+        lens="", captured="", iso_speed=0.0, shutter_speed=0.0, aperture=0.0, focal_length=0.0
     )
     with path.open("rb") as file:
         return read_metadata(unknown, file, read_tags(file), Ifd())

@@ -167,8 +167,7 @@ def test_interruption_leaves_nothing_half(run, tmp_path, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tifffile.TiffWriter, "write", interrupt)
-    monkeypatch.setattr("nightfix.output.os.replace", interrupt)
+    monkeypatch.setattr("nightfix.output.os.link", interrupt)
     assert run().exit_code == INTERRUPTED
     assert [path.suffix for path in tmp_path.iterdir()] == [".dng"]
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,16 +134,8 @@ def test_iso_beyond_16_bits_is_found(tmp_path: Path, rows: list[Row], expected: 
 
 def libraw(**fields: float) -> Any:
     """Return a camera file of which LibRaw knows only ``fields``."""
-    other = {
-        "iso_speed": 0.0,
-        "shutter_speed": 0.0,
-        "aperture": 0.0,
-        "focal_length": 0.0,
-        "timestamp": datetime.fromtimestamp(0),
-    }
-    return SimpleNamespace(
-        other=SimpleNamespace(**(other | fields)), lens=SimpleNamespace(model="")
-    )
+    nothing = dict.fromkeys(("iso_speed", "shutter_speed", "aperture", "focal_length"), 0.0)
+    return SimpleNamespace(lens="", captured="", **(nothing | fields))
 
 
 def test_exifread_fills_what_libraw_leaves_open(tmp_path: Path) -> None:
@@ -161,19 +152,6 @@ def test_exifread_fills_what_libraw_leaves_open(tmp_path: Path) -> None:
 def test_iso_65535_alone_is_unknown() -> None:
     known = read_metadata(libraw(iso_speed=65535.0), io.BytesIO(), FileTags(), Ifd())
     assert known.exposure.iso_speed is None
-
-
-def test_a_date_rawpy_cannot_hold_leaves_the_rest(tmp_path: Path) -> None:
-    class Overflowing:
-        lens = SimpleNamespace(model="")
-
-        @property
-        def other(self) -> None:
-            raise OverflowError("timestamp out of range")
-
-    broken: Any = Overflowing()
-    known = read_metadata(broken, io.BytesIO(), FileTags(), Ifd())
-    assert known.exposure.exposure_time is None
 
 
 @pytest.mark.parametrize(

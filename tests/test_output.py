@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,7 @@ def test_failing_rename_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("nightfix.output.os.link", refuse)
     with (
         pytest.raises(OutputWriteError, match="not permitted"),
         replacing(tmp_path / "photo.tif", overwrite=False) as temporary,
@@ -143,9 +146,128 @@ def test_the_photo_itself_is_never_replaced(tmp_path: Path) -> None:
     assert photo.read_bytes() == b"raw"
 
 
-def test_body_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+def test_body_that_removes_its_file_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputWriteError, match="No such file"),
-        replacing(tmp_path / "photo.tif", overwrite=False),
+        replacing(tmp_path / "photo.tif", overwrite=False) as temporary,
     ):
-        pass
+        temporary.unlink()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from nightfix.output import replacing\n"
+        "with replacing(Path(sys.argv[1]), overwrite=False) as temporary:\n"
+        "    temporary.write_bytes(b'half'); os.kill(os.getpid(), 9)\n"
+    )
+    target = tmp_path / "photo.tif"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".nightfix-")
+    os.utime(left, (1, 1))
+    with replacing(target, overwrite=False) as temporary:
+        temporary.write_bytes(b"whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photo.tif"]
+
+
+def test_what_another_process_is_writing_is_kept(tmp_path: Path) -> None:
+    with replacing(tmp_path / "one.tif", overwrite=False) as one:
+        os.utime(one, (1, 1))
+        with replacing(tmp_path / "two.tif", overwrite=False) as two:
+            assert one.exists()
+            two.write_bytes(b"two")
+        one.write_bytes(b"one")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"one.tif", "two.tif"}
+
+
+def test_without_locks_only_what_is_old_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightfix.output._lock", lambda _: None)
+    old, new = tmp_path / ".nightfix-old.tif", tmp_path / ".nightfix-new.tif"
+    old.write_bytes(b"")
+    new.write_bytes(b"")
+    os.utime(old, (1, 1))
+    with replacing(tmp_path / "photo.tif", overwrite=False) as temporary:
+        temporary.write_bytes(b"whole")
+    assert {entry.name for entry in tmp_path.iterdir()} == {".nightfix-new.tif", "photo.tif"}
+
+
+def test_the_last_moment_belongs_to_whoever_was_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "photo.tif"
+    monkeypatch.setattr("nightfix.output.check_target", lambda *_, **__: None)
+    with (
+        pytest.raises(OutputExistsError),
+        replacing(target, overwrite=False) as temporary,
+    ):
+        temporary.write_bytes(b"late")
+        target.write_bytes(b"first")
+    assert target.read_bytes() == b"first"
+
+
+def no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_file_systems_without_links_are_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightfix.output.os.link", no_links)
+    with replacing(tmp_path / "photo.tif", overwrite=False) as temporary:
+        temporary.write_bytes(b"whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photo.tif"]
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file system that does not rename over a file."""
+    rename = os.rename
+
+    def careful(source: object, target: object) -> None:
+        if os.path.lexists(str(target)):
+            raise FileExistsError(errno.EEXIST, "File exists")
+        rename(str(source), str(target))
+
+    monkeypatch.setattr(Path, "replace", careful)
+    monkeypatch.setattr(Path, "rename", careful)
+    (tmp_path / "photo.tif").write_bytes(b"old")
+    return tmp_path
+
+
+def test_shares_that_do_not_rename_over_a_file_get_the_new_one(share: Path) -> None:
+    with replacing(share / "photo.tif", overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert [entry.name for entry in share.iterdir()] == ["photo.tif"]
+    assert (share / "photo.tif").read_bytes() == b"new"
+
+
+def test_the_old_result_comes_back_if_the_new_one_cannot_be_put_there(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careful = Path.rename
+
+    def broken(self: Path, target: Path) -> None:
+        if self.name.startswith(".nightfix-"):
+            raise OSError(errno.EIO, "Input/output error")
+        careful(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with (
+        pytest.raises(OutputWriteError, match="Input/output"),
+        replacing(share / "photo.tif", overwrite=True) as temporary,
+    ):
+        temporary.write_bytes(b"new")
+    assert [entry.name for entry in share.iterdir()] == ["photo.tif"]
+    assert (share / "photo.tif").read_bytes() == b"old"
+
+
+def test_a_link_of_that_name_is_replaced_and_its_file_kept(tmp_path: Path) -> None:
+    other = tmp_path / "other.tif"
+    other.write_bytes(b"precious")
+    (tmp_path / "photo.tif").symlink_to(other)
+    with replacing(tmp_path / "photo.tif", overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert other.read_bytes() == b"precious"
+    assert (tmp_path / "photo.tif").read_bytes() == b"new"

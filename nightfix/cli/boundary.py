@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from nightfix import __version__
+from nightfix.cli.console import printable
 from nightfix.errors import DeviceError, InputError, NightFixError, OutputError, WeightsError
 
 BUG = 1
@@ -32,8 +33,8 @@ def report(error: NightFixError) -> None:
     """Write an error and what to do about it on stderr."""
     if os.environ.get("NIGHTFIX_DEBUG"):
         traceback.print_exception(error)
-    print(f"error: {error.message}", file=sys.stderr)
-    print(f"hint: {error.hint}", file=sys.stderr)
+    print(f"error: {printable(error.message)}", file=sys.stderr)
+    print(f"hint: {printable(error.hint)}", file=sys.stderr)
 
 
 def finish(failures: list[NightFixError]) -> None:

@@ -8,6 +8,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
+def printable(text: str) -> str:
+    r"""Return one line that a terminal shows as it is.
+
+    Names of files and of cameras come from outside: a line break in one would make two
+    lines of a message, and an escape sequence would give orders to the terminal.
+
+    Examples
+    --------
+    >>> printable("two\nlines \x1b[31m, né")
+    'two\\nlines \\x1b[31m, né'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Display:
     """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
 
@@ -33,6 +47,7 @@ class Display:
 
     def announce(self, text: str) -> None:
         """Show a line above the bar."""
+        text = printable(text)
         if self._console.is_terminal:
             self._console.print(text, soft_wrap=True)
         else:

@@ -76,6 +76,10 @@ def enhance(
             "--overwrite", help="Replace results that are there.", rich_help_panel=_OUTPUT
         ),
     ] = _DEFAULTS.overwrite,
+    allow_truncated: Annotated[
+        bool,
+        typer.Option("--allow-truncated", help="Take what is there of a photo that was cut off."),
+    ] = _DEFAULTS.allow_truncated,
     ratio: Annotated[
         float,
         typer.Option(
@@ -211,6 +215,7 @@ def enhance(
         depth=depth.to_depth(),
         suffix=suffix,
         overwrite=overwrite,
+        allow_truncated=allow_truncated,
         restore=restore,
         ratio=ratio or None,
         ev=ev,

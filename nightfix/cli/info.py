@@ -10,6 +10,7 @@ import typer
 
 from nightfix.amplification import format_exposure_time
 from nightfix.cli.boundary import finish
+from nightfix.cli.console import printable
 from nightfix.conditioning import auto_steps, condition
 from nightfix.errors import NightFixError
 from nightfix.pipeline import camera_name
@@ -39,7 +40,10 @@ def info(
             if record is None:
                 failures.append(error)
                 continue
-        print("\n".join(f"{key + ':':<16} {value}" for key, value in rows.items()), end="\n\n")
+        print(
+            "\n".join(f"{key + ':':<16} {printable(value)}" for key, value in rows.items()),
+            end="\n\n",
+        )
     finish(failures)
 
 

@@ -26,7 +26,7 @@ from nightfix.isp.highlights import recover_highlights, saturation_levels
 from nightfix.isp.orientation import orient, undo_orientation
 from nightfix.isp.tone import fit_gamut, tone_map
 from nightfix.isp.white_balance import Balance, WhiteBalance, choose_white_balance
-from nightfix.raw import RawImage, apply_gain_maps
+from nightfix.raw import RawImage, apply_gain_maps, finite
 
 __all__ = ["Balance", "Tone", "WhiteBalance", "choose_white_balance", "demosaic_camera", "develop"]
 
@@ -92,6 +92,7 @@ def develop(
     if tone not in get_args(Tone):
         raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
     raw = apply_gain_maps(raw)
+    raw = replace(raw, mosaic=finite(raw.mosaic))
     recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
     rows, columns = _crop(raw)
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dng_files import DngSpec, coded_samples, write_test_dng
+
+from nightfix import decoder
+from nightfix.errors import RawReadError
+from nightfix.raw import read_raw
+
+SAMPLES = coded_samples(48, 64)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return write_test_dng(tmp_path / "photo.dng", DngSpec(SAMPLES))
+
+
+def child() -> subprocess.Popen[bytes]:
+    return decoder._running_child().process
+
+
+def test_one_process_decodes_photo_after_photo(photo: Path) -> None:
+    read_raw(photo)
+    first = child().pid
+    read_raw(photo)
+    assert child().pid == first != os.getpid()
+
+
+def test_samples_and_facts_cross_over(photo: Path) -> None:
+    with photo.open("rb") as file:
+        decoded = decoder.decode(file)
+    assert decoded.samples is not None
+    np.testing.assert_array_equal(decoded.samples, SAMPLES)
+    assert (decoded.num_colors, decoded.color_desc, decoded.sites) == (3, "RGBG", (0, 1, 3, 2))
+
+
+def test_a_decoder_that_takes_too_long_is_ended(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(child().pid, signal.SIGSTOP)  # it hangs
+    monkeypatch.setattr(decoder, "TIME_LIMIT", 0.2)
+    with pytest.raises(RawReadError, match=r"needs more than 0\.2 s"):
+        read_raw(photo)
+    monkeypatch.undo()
+    assert read_raw(photo).mosaic.shape == SAMPLES.shape
+
+
+def test_a_decoder_that_crashes_is_one_error_and_the_next_photo_is_read(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = child()
+    running.kill()
+    running.wait()
+    monkeypatch.setattr(decoder, "_CHILD", "import os; os.kill(os.getpid(), 11)")
+    with pytest.raises(RawReadError, match=r"makes LibRaw crash \(-11\)"):
+        read_raw(photo)
+    monkeypatch.undo()
+    assert read_raw(photo).mosaic.shape == SAMPLES.shape
+
+
+def test_more_pixels_than_the_file_can_hold_are_refused_before_they_are_decoded(
+    tmp_path: Path,
+) -> None:
+    path = write_test_dng(tmp_path / "bomb.dng", DngSpec(SAMPLES))
+    data = bytearray(path.read_bytes())
+    for code in (256, 257):
+        entry = data.index(struct.pack("<HHI", code, 4, 1))
+        data[entry + 8 : entry + 12] = struct.pack("<I", 60000)
+    path.write_bytes(data)
+    with pytest.raises(RawReadError, match="60000|3600000000"):
+        read_raw(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+def test_the_decoder_cannot_write_files(tmp_path: Path) -> None:
+    code = (
+        "import sys, os; from nightfix.decoder import _limit_ourselves; _limit_ourselves()\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b'x')\n"
+    )
+    target = tmp_path / "written"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)], capture_output=True, check=False
+    )
+    assert b"File too large" in done.stderr
+    assert target.read_bytes() == b""
+
+
+def test_the_decoder_says_nothing_on_our_streams(tmp_path: Path) -> None:
+    path = tmp_path / "cut.kdc"
+    path.write_bytes(write_test_dng(tmp_path / "a.dng", DngSpec(SAMPLES)).read_bytes()[:700])
+    call = [sys.executable, "-m", "nightfix", "info", str(path)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+
+
+def test_the_decoder_ends_with_its_parent(photo: Path) -> None:
+    code = (
+        "import sys, os; from pathlib import Path; from nightfix import decoder, read_raw\n"
+        "read_raw(Path(sys.argv[1])); print(decoder._child.process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    call = [sys.executable, "-c", code, str(photo)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    for _ in range(100):
+        if not alive(pid):
+            break
+        threading.Event().wait(0.1)
+    assert not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits to be fetched does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_threads_take_turns(photo: Path) -> None:
+    results: list[bool] = []
+
+    def read() -> None:
+        results.append(bool((read_raw(photo).mosaic >= 0).all()))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_no_photo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dng")
+    with pytest.raises(RawReadError, match="is not a file"):
+        read_raw(tmp_path / "pipe.dng")
+
+
+def test_a_name_with_a_nul_is_no_photo() -> None:
+    with pytest.raises(RawReadError, match="not a name"):
+        read_raw(Path("a\0b.dng"))
+
+
+def test_reading_a_thousand_photos_leaks_nothing(photo: Path) -> None:
+    resource = pytest.importorskip("resource")
+    broken = photo.with_name("broken.dng")
+    broken.write_bytes(photo.read_bytes()[:900])
+
+    def memory() -> tuple[int, int, int]:
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        status = Path(f"/proc/{child().pid}/status")
+        theirs = status.read_text().split("VmRSS:")[1].split()[0] if status.exists() else 0
+        return own, int(theirs), len(os.listdir("/dev/fd"))
+
+    def read(count: int) -> None:
+        for number in range(count):
+            if number % 2:
+                read_raw(photo)
+            else:
+                with pytest.raises(RawReadError):
+                    read_raw(broken)
+
+    read(100)
+    before = memory()
+    read(1000)
+    after = memory()
+    assert after[0] - before[0] < 8_000
+    assert after[1] - before[1] < 8_000
+    assert after[2] == before[2]
