@@ -23,6 +23,9 @@ from nightfix.diffusion import VarianceStabilizer, reference_exposure
 #: Brightest value, in units of the target's white, that the network is shown.
 CEILING = 2.0
 
+#: Unit of what a shake has moved, on the stabilized scale.
+_SHIFT = 0.05
+
 _SLOPE = 0.2
 _CONDITION_NUMBERS = 9
 
@@ -244,6 +247,9 @@ class Denoiser(nn.Module):
     one that has seen much is kept unless there is reason to change it. The papers' clip to
     [0, 1] is left out: lamps lie above white, and noise below black.
 
+    With deconvolution four more channels are added to both, where the shake is not to be
+    kept: what it has moved, in units that do not shrink with the noise as the others do.
+
     References
     ----------
     Wang et al., ICCV 2023, Eq. (12); the condition Y is that of the conditional
@@ -267,8 +273,8 @@ class Denoiser(nn.Module):
             if width
             else None
         )
-        planes = 12 if config.deconvolution else 8
-        self.backbone = Backbone(config, planes + width, 9)
+        planes, answers = (12, 13) if config.deconvolution else (8, 9)
+        self.backbone = Backbone(config, planes + width, answers)
 
     @property
     def multiple(self) -> int:
@@ -325,10 +331,11 @@ class Denoiser(nn.Module):
             features.append(self.capture_encoder(v_y))
         embedding = self.embed(condition.numbers())
         head = self.backbone(torch.cat(features, 1), embedding).float()
-        direct, residual, mask = head.split([4, 4, 1], 1)
+        direct, residual, mask, moved = head.split([4, 4, 1, head.shape[1] - 9], 1)
+        shift = _SHIFT * moved * (condition.blur >= 0) if self.config.deconvolution else 0
         mask = torch.sigmoid(mask - torch.log(condition.exposure))
-        estimate = given.linearize(v_y + given.noise * direct)
-        corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual)
+        estimate = given.linearize(v_y + given.noise * direct + shift)
+        corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual + shift)
         return torch.lerp(corrected, estimate, mask)
 
 

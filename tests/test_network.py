@@ -17,6 +17,9 @@ SMALL = {
     "nafnet": NetworkConfig(
         backbone="nafnet", widths=(4, 8, 8), blocks=2, capture_width=4, embedding=8
     ),
+    "with deconvolution": NetworkConfig(
+        widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True
+    ),
     "without capture encoder": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8),
 }
 
@@ -78,6 +81,28 @@ def test_no_sample_reaches_further_than_the_receptive_radius(config):
     rows = difference.amax(1).nonzero().flatten()
     assert difference.max() > 1e-4
     assert max(64 - int(rows.min()), int(rows.max()) - 64) <= network.receptive_radius
+
+
+def test_a_deconvolved_sample_reaches_the_output():
+    network, sample = lively(SMALL["with deconvolution"]), frame()
+    with torch.no_grad():
+        without, same, with_it = (
+            network(sample, frame(2), CONDITION, deconvolved)
+            for deconvolved in (None, sample, frame(3))
+        )
+    assert torch.equal(without, same)
+    assert (with_it - without).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("told", "moves"), [(-1.0, False), (0.0, True), (1.0, True)])
+def test_what_a_shake_moved_is_left_where_the_shake_is_kept(told, moves):
+    network = lively(SMALL["with deconvolution"])
+    condition = CONDITION._replace(blur=torch.full_like(CONDITION.blur, told))
+    with torch.no_grad():
+        before = network(frame(), frame(2), condition)
+        network.backbone.head.bias[9:] += 1.0
+        after = network(frame(), frame(2), condition)
+    assert bool((after - before).abs().max() > 1e-2) == moves
 
 
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())

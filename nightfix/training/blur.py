@@ -97,7 +97,7 @@ def misjudged(shake: Shake, generator: torch.Generator) -> Tensor:
     Tensor, shape (17, 17)
         Non-negative, sum 1 [packed px].
     """
-    severity = float(torch.rand(1, generator=generator))
+    severity = 0.85 * float(torch.rand(1, generator=generator))
     stretch = math.exp(0.25 * severity * float(torch.randn(1, generator=generator)))
     turn = 0.25 * severity * float(torch.randn(1, generator=generator))
     cosine, sine = math.cos(turn), math.sin(turn)

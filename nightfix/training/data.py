@@ -85,7 +85,7 @@ def _draw_told(
     if chance < recipe.blur_withheld:
         return 0.0, 0.0, unknown
     first = 1.0 if chance > 0.9 else -1.0
-    if float(torch.rand(1, generator=generator)) < (0.1 if shake else 0.7):
+    if float(torch.rand(1, generator=generator)) < (0.1 if shake else 0.85):
         return first, first, unknown
     if shake is None or torch.rand(1, generator=generator) < 0.04:
         shake = random_shake(float(uniform(0.0, 6.0, generator, 1)), generator)

@@ -14,8 +14,9 @@ from nightfix.network import CEILING, Condition
 if TYPE_CHECKING:
     from nightfix.training.config import Recipe
 
-#: Added to the noise that divides the loss, so that clean samples do not outweigh the rest.
-_FLOOR = 0.005
+#: Added to the noise that divides the loss, so that clean samples do not outweigh the rest; and
+#: where a shake is to be undone, whose error does not fall with the noise.
+_FLOOR, _SHAKEN_FLOOR = 0.005, 0.03
 _POOL = 16
 
 
@@ -23,7 +24,11 @@ def _stabilized_error(predicted: Tensor, target: Tensor, condition: Condition) -
     """Return the error on the capture's stabilized scale, in units of its noise."""
     scale = condition.stabilizer()
     error = scale.stabilize(predicted.clamp_max(CEILING)) - scale.stabilize(target)
-    return error / (scale.noise + _FLOOR)
+    return error / (scale.noise + _floor(condition))
+
+
+def _floor(condition: Condition) -> Tensor:
+    return torch.where(condition.blur < 0, _FLOOR, _SHAKEN_FLOOR)
 
 
 def stabilized_l1(predicted: Tensor, target: Tensor, condition: Condition) -> Tensor:
@@ -73,7 +78,7 @@ def brightness_error(predicted: Tensor, target: Tensor, condition: Condition) ->
     predicted, target = F.avg_pool2d(predicted, _POOL), F.avg_pool2d(target, _POOL)
     scale = condition.stabilizer()
     noise = (scale.a * target.clamp_min(0) + scale.b).sqrt()
-    return ((predicted - target).abs() / (noise + _FLOOR)).mean()
+    return ((predicted - target).abs() / (noise + _floor(condition))).mean()
 
 
 def peak_error(predicted: Tensor, target: Tensor) -> Tensor:
