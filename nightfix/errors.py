@@ -36,6 +36,25 @@ class RawReadError(InputError):
         self.path = path
 
 
+class PhotoNotFoundError(InputError):
+    """There is no file of that name, or none that a pattern matches."""
+
+    def __init__(self, path: Path, what: str = "no such file", near: str | None = None) -> None:
+        hint = f"did you mean {near}?" if near else "check the name and the folder"
+        super().__init__(f"{path}: {what}", hint)
+        self.path = path
+        self.near = near
+
+
+class NoPhotosError(InputError):
+    """A folder holds no RAW file."""
+
+    def __init__(self, path: Path, *, recursive: bool) -> None:
+        hint = "name a folder with RAW files" if recursive else "-r looks into its folders too"
+        super().__init__(f"{path}: no RAW files in this folder", hint)
+        self.path = path
+
+
 class UnsupportedSensorError(InputError):
     """The RAW is readable, but not of a Bayer or monochrome sensor."""
 
@@ -56,11 +75,39 @@ class MissingMetadataError(InputError):
         self.path = path
 
 
+class CropError(InputError):
+    """A region is not in the picture."""
+
+    def __init__(self, path: Path, crop: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+        super().__init__(
+            f"{path}: the region {','.join(map(str, crop))} is not within {size[0]} x {size[1]} px",
+            f"--crop X,Y,W,H with X + W up to {size[0]} and Y + H up to {size[1]}",
+        )
+        self.path = path
+        self.size = size
+
+
+class PictureError(InputError):
+    """A picture cannot be read, or does not fit to another."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}", "give two pictures or RAW files of the same photo")
+        self.path = path
+
+
 class RecipeError(InputError):
     """A training recipe cannot be used."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}", "weights/recipes/base.toml is a complete example")
+        self.path = path
+
+
+class ConfigError(NightFixError):
+    """The configuration file says what cannot be done."""
+
+    def __init__(self, path: Path, what: str, hint: str = "nightfix config show") -> None:
+        super().__init__(f"{path}: {what}", hint)
         self.path = path
 
 
@@ -74,7 +121,8 @@ class WeightsNotFoundError(WeightsError):
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(
             f"{name}: no such weights",
-            f"--weights takes a .safetensors file or one of: {', '.join(known) or 'none found'}",
+            f"--weights takes a .safetensors file or one of: {', '.join(known) or 'none found'}; "
+            "nightfix weights download NAME --repo-id OWNER/NAME fetches others",
         )
         self.name = name
 
@@ -85,6 +133,14 @@ class WeightsIntegrityError(WeightsError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}", "reinstall NightFix, or name another file by --weights")
         self.path = path
+
+
+class WeightsDownloadError(WeightsError):
+    """Weights could not be fetched."""
+
+    def __init__(self, name: str, what: str, hint: str) -> None:
+        super().__init__(f"{name}: {what}", hint)
+        self.name = name
 
 
 class DeviceError(NightFixError):
@@ -110,6 +166,16 @@ class DeviceMemoryError(DeviceError):
         self.tile = tile
 
 
+class SelfTestError(DeviceError):
+    """The network does not restore a scene that it should."""
+
+    def __init__(self, before: float, after: float) -> None:
+        super().__init__(
+            f"self test: error {after:.4f} after restoring, {before:.4f} before",
+            "nightfix weights verify; --device cpu tells whether the device is at fault",
+        )
+
+
 class OutputError(NightFixError):
     """A result cannot be written."""
 
@@ -117,9 +183,22 @@ class OutputError(NightFixError):
 class OutputExistsError(OutputError):
     """The result is there already."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: exists already", "--overwrite replaces it, --suffix renames")
+    def __init__(self, path: Path, *, ours: bool = False) -> None:
+        what = "exists already" + (", of other settings or another photo" if ours else "")
+        super().__init__(f"{path}: {what}", "--overwrite replaces it, --suffix renames")
         self.path = path
+
+
+class OutputClashError(OutputError):
+    """Two photos of a batch would have results of the same name."""
+
+    def __init__(self, path: Path, target: Path, other: Path) -> None:
+        super().__init__(
+            f"{path}: its result {target} would be that of {other}",
+            "run them one by one, with another --suffix or -o DIR",
+        )
+        self.path = path
+        self.target = target
 
 
 class OutputWriteError(OutputError):

@@ -133,8 +133,12 @@ def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         aside.unlink()
 
 
-def check_target(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+def check_target(
+    path: Path, *, overwrite: bool, source: Path | None = None, ours: bool = False
+) -> None:
     """Raise what :func:`replacing` would, before any work is done.
+
+    ``ours`` tells the error that a result of NightFix is there, of other settings.
 
     Raises
     ------
@@ -146,4 +150,4 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None = None) -> 
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise OutputWriteError(path, "is the photo itself, which is never written to")
     if not overwrite and os.path.lexists(path):
-        raise OutputExistsError(path)
+        raise OutputExistsError(path, ours=ours)

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nightfix.amplification import format_exposure_time
+from nightfix.blending import blend
 from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
+from nightfix.errors import OutputWriteError
+from nightfix.facts import describe, describe_work, precision
+from nightfix.fingerprint import Standing, settings_fingerprint, standing
 from nightfix.formats import TABLE, Format, WriteOptions, write_results
 from nightfix.isp import WhiteBalance, choose_white_balance
-from nightfix.metadata import Metadata
 from nightfix.output import check_target
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
 from nightfix.sensor_data import Compression
 from nightfix.tiff import Depth
+from nightfix.weights import DEFAULT_WEIGHTS, weights_sha256
 
 if TYPE_CHECKING:
     from nightfix.restorer import Restorer
-
-#: What the noise model's source is called in the facts line.
-_NOISE_SOURCES = {
-    "tag": "file's NoiseProfile",
-    "table": "camera table",
-    "photo": "the photo itself",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +55,8 @@ class EnhanceOptions:
         Whether to treat the photo as shaken; None leaves it to the network.
     settings : Settings
         Passes, strength, headroom, seed, tile.
+    chroma : float or None
+        Strength for color noise alone, 0 to 100; None is that of ``settings``.
     white_balance : WhiteBalance
         ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
     color_space : str
@@ -80,32 +78,74 @@ class EnhanceOptions:
     target_exposure: float | None = None
     deblur: bool | None = None
     settings: Settings = field(default_factory=Settings)
+    chroma: float | None = None
     white_balance: WhiteBalance = "as-shot"
     color_space: str = "srgb"
     tone: Literal["natural", "linear"] = "natural"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds that each stage of a photo took: ``read``, ``network`` and ``write``."""
+
+    read: float = 0.0
+    network: float = 0.0
+    write: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum of the stages [s]; in a batch they overlap those of other photos."""
+        return self.read + self.network + self.write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What came of a photo.
 
-    ``path`` of the photo, ``outputs`` written, the ``conditioning`` used (None if the
-    mosaic was left alone) and the ``seconds`` it took.
+    ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
+    so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
+    (``steps``), what to know of it (``notes``) and the time it took (``timings``).
     """
 
     path: Path
     outputs: tuple[Path, ...]
+    conditioning: Conditioning | None = None
+    steps: int = 0
+    skipped: bool = False
+    notes: tuple[str, ...] = ()
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def seconds(self) -> float:
+        """Time that the photo took [s]."""
+        return self.timings.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A photo between two stages of its way.
+
+    ``targets`` are the results that are still to be made, by format; ``torn`` tells that
+    rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
+    as read, then restored.
+    """
+
+    options: EnhanceOptions
+    raw: RawImage
+    targets: dict[Format, Path]
+    torn: bool
+    fingerprint: str
     conditioning: Conditioning | None
-    seconds: float
+    record: Record
+    notes: tuple[str, ...]
+    timings: Timings
 
 
-def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
+def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     """Return where each format of a photo's result goes.
 
     Raises
     ------
-    OutputExistsError, OutputWriteError
-        If one is there already, or is the photo itself, which is never written to.
     ValueError
         If two of the formats would have one name.
     """
@@ -116,9 +156,36 @@ def output_paths(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     }
     if len(set(paths.values())) < len(paths):
         raise ValueError(f"{' and '.join(paths)} would be written under one name")
-    for target in paths.values():
-        check_target(target, overwrite=options.overwrite, source=path)
     return paths
+
+
+def missing_outputs(path: Path, options: EnhanceOptions, fingerprint: str) -> dict[Format, Path]:
+    """Return the results of a photo that are still to be made.
+
+    Whole results of the same photo and settings are left out, unless all are to be
+    overwritten; those that were cut off count as missing.
+
+    Raises
+    ------
+    OutputExistsError, OutputWriteError
+        If something else is there already, or the photo itself, which is never written to.
+    """
+    missing = {}
+    for kind, target in output_names(path, options).items():
+        stands = "foreign" if options.overwrite else _standing(target, fingerprint)
+        if stands == "done":
+            continue
+        overwrite = options.overwrite or stands == "torn"
+        check_target(target, overwrite=overwrite, source=path, ours=stands == "other")
+        missing[kind] = target
+    return missing
+
+
+def _standing(target: Path, fingerprint: str) -> Standing:
+    try:
+        return standing(target, fingerprint)
+    except OSError as error:
+        raise OutputWriteError(target, error.strerror or str(error)) from error
 
 
 def enhance(
@@ -147,21 +214,56 @@ def enhance(
     Returns
     -------
     Result
+        ``skipped`` if whole results of the same settings are there already.
 
     Raises
     ------
     NightFixError
         Of the family that fits: input, weights, device or output.
     """
-    path, options, started = Path(path), options or EnhanceOptions(), time.perf_counter()
+    path, options = Path(path), options or EnhanceOptions()
+    weights = restorer.info.sha256 if restorer else weights_sha256(DEFAULT_WEIGHTS)
+    prepared = prepare(path, options, weights)
+    if isinstance(prepared, Result):
+        return prepared
+    if restorer is None and options.restore:
+        from nightfix.restorer import Restorer
+
+        restorer = Restorer()
+    return write(restore(prepared, restorer, announce, progress))
+
+
+def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Result:
+    """Read a photo and work out what is to be done to it, if anything is.
+
+    Parameters
+    ----------
+    path : Path
+        A camera RAW file.
+    options : EnhanceOptions
+        What to make of it.
+    weights : str
+        SHA-256 of the weights that will be used.
+
+    Returns
+    -------
+    Prepared or Result
+        A skipped Result where all results are there already.
+
+    Raises
+    ------
+    InputError, OutputError
+    """
+    started = time.perf_counter()
+    fingerprint = _fingerprint(path, options, weights)
+    targets = missing_outputs(path, options, fingerprint)
+    if not targets:
+        outputs = tuple(output_names(path, options).values())
+        return Result(path=path, outputs=outputs, skipped=True)
+    torn = any(target.exists() for target in targets.values())
     raw = read_raw(path, allow_truncated=options.allow_truncated)
-    paths = output_paths(path, options)
     conditioning = None
     if options.restore:
-        if restorer is None:
-            from nightfix.restorer import Restorer
-
-            restorer = Restorer()
         conditioning = condition(
             raw,
             ratio=options.ratio,
@@ -169,45 +271,69 @@ def enhance(
             target_exposure=options.target_exposure,
             deblur=options.deblur,
         )
-        announce(
-            describe(raw, conditioning) + "; " + describe_work(conditioning, options, restorer)
-        )
-        if conditioning.warning:
-            announce(f"note: {conditioning.warning}")
-        raw = restorer.restore(raw, conditioning, options.settings, progress)
-    else:
-        announce(describe(raw, None) + "; not restored")
-    developed = any(TABLE[kind].developed for kind in paths)
-    if developed and (note := choose_white_balance(raw, options.white_balance).note):
-        announce(f"note: {note}")
-    write_results(
-        raw,
-        paths,
-        _record(options, conditioning, restorer),
-        WriteOptions(
-            white_balance=options.white_balance,
-            color_space=options.color_space,
-            tone=options.tone,
-            depth=options.depth,
-            compression=options.compression,
-            overwrite=options.overwrite,
-        ),
-    )
-    return Result(
-        path=path,
-        outputs=tuple(paths.values()),
+    return Prepared(
+        options=options,
+        raw=raw,
+        targets=targets,
+        torn=torn,
+        fingerprint=fingerprint,
         conditioning=conditioning,
-        seconds=time.perf_counter() - started,
+        record=Record(fingerprint=fingerprint),
+        notes=(conditioning.warning,) if conditioning and conditioning.warning else (),
+        timings=Timings(read=time.perf_counter() - started),
     )
 
 
-def _record(
-    options: EnhanceOptions, conditioning: Conditioning | None, restorer: Restorer | None
-) -> Record:
-    """Write down how a result is made."""
+def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
+    try:
+        return settings_fingerprint(path, options, weights)
+    except OSError:
+        read_raw(path)  # which says what is wrong with it
+        raise
+
+
+def restore(
+    prepared: Prepared,
+    restorer: Restorer | None,
+    announce: Callable[[str], None] = say_nothing,
+    progress: Progress = no_progress,
+) -> Prepared:
+    """Run the network on a prepared photo; one that is not to be restored comes back as it is.
+
+    Raises
+    ------
+    DeviceError
+    """
+    options, conditioning, raw = prepared.options, prepared.conditioning, prepared.raw
     if conditioning is None or restorer is None:
-        return Record()
-    settings, noise = options.settings, conditioning.noise
+        announce(describe(raw, None) + "; not restored")
+        return prepared
+    announce(
+        describe(raw, conditioning) + "; " + describe_work(conditioning, options.settings, restorer)
+    )
+    for note in prepared.notes:
+        announce(f"note: {note}")
+    started = time.perf_counter()
+    whole = replace(options.settings, strength=100.0)
+    restored = restorer.restore(raw, conditioning, whole, progress)
+    ratio = conditioning.amplification.ratio
+    restored = blend(
+        raw,
+        restored,
+        ratio=ratio,
+        strength=options.settings.strength,
+        chroma=options.chroma,
+        ceiling=min(ratio, 2**options.settings.headroom),
+    )
+    timings = replace(prepared.timings, network=time.perf_counter() - started)
+    record = _record(prepared, conditioning, restorer)
+    return replace(prepared, raw=restored, timings=timings, record=record)
+
+
+def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
+    """Write down how a result is made."""
+    settings, noise = prepared.options.settings, conditioning.noise
+    chroma = prepared.options.chroma
     return Record(
         restored="True",
         weights=restorer.info.name,
@@ -215,49 +341,49 @@ def _record(
         ratio=repr(conditioning.amplification.ratio),
         steps=str(settings.steps or auto_steps(conditioning)),
         strength=f"{settings.strength:g}",
+        chroma="" if chroma is None else f"{chroma:g}",
         headroom=f"{settings.headroom:g}",
         seed=str(settings.seed),
         deterministic=str(settings.deterministic),
         deblur="" if conditioning.blur is None else str(conditioning.blur),
         noise=f"{noise.a!r} {noise.b!r}",
         computed=f"{restorer.device} {precision(restorer)}",
+        fingerprint=prepared.fingerprint,
     )
 
 
-def camera_name(metadata: Metadata) -> str:
-    """Return make and model, without a make that the model repeats; empty if unknown."""
-    make, model = metadata.make, metadata.model
-    repeated = bool(make) and model.lower().startswith(make.split()[0].lower())
-    return model if repeated else f"{make} {model}".strip() or metadata.unique_camera_model
+def write(prepared: Prepared) -> Result:
+    """Develop a photo and write its results.
 
-
-def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
-    """State the physical facts of a photo in one line."""
-    metadata, exposure = raw.metadata, raw.metadata.exposure
-    camera = camera_name(metadata) or "unknown camera"
-    iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
-    seconds = exposure.exposure_time
-    shutter = "unknown exposure time" if seconds is None else format_exposure_time(seconds)
-    facts = [camera, shutter, iso]
-    if conditioning is not None:
-        amplified, noise = conditioning.amplification, conditioning.noise
-        facts.append(f"ratio {amplified.ratio:.4g} ({amplified.reason})")
-        facts.append(f"noise a {noise.a:.2g} b {noise.b:.2g} (from {_NOISE_SOURCES[noise.source]})")
-    return f"{raw.path.name}: " + ", ".join(facts)
-
-
-def describe_work(conditioning: Conditioning, options: EnhanceOptions, restorer: Restorer) -> str:
-    """State what will be done to a photo, and where."""
-    settings = options.settings
-    steps = settings.steps or auto_steps(conditioning)
-    plural = "step" if steps == 1 else "steps"
-    how = "" if settings.steps else " (auto)"
-    return (
-        f"{steps} {plural}{how}, {restorer.info.name} on {restorer.device} "
-        f"in {precision(restorer)}, tile {restorer.tile(settings)}"
+    Raises
+    ------
+    OutputError
+    """
+    started = time.perf_counter()
+    options, raw = prepared.options, prepared.raw
+    notes = prepared.notes
+    if any(TABLE[kind].developed for kind in prepared.targets):
+        note = choose_white_balance(raw, options.white_balance).note
+        notes += (note,) if note else ()
+    write_results(
+        raw,
+        prepared.targets,
+        prepared.record,
+        WriteOptions(
+            white_balance=options.white_balance,
+            color_space=options.color_space,
+            tone=options.tone,
+            depth=options.depth,
+            compression=options.compression,
+            overwrite=options.overwrite or prepared.torn,
+        ),
     )
-
-
-def precision(restorer: Restorer) -> str:
-    """Return the number format that a restorer computes in."""
-    return str(restorer.dtype).removeprefix("torch.")
+    conditioning = prepared.conditioning
+    return Result(
+        path=raw.path,
+        outputs=tuple(prepared.targets.values()),
+        conditioning=conditioning,
+        steps=(options.settings.steps or auto_steps(conditioning)) if conditioning else 0,
+        notes=notes,
+        timings=replace(prepared.timings, write=time.perf_counter() - started),
+    )

@@ -143,6 +143,28 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
     return _raw_image(path, raw.samples, raw, tags, metadata)
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return about the height and width of a photo [px], from its tags where they tell.
+
+    Raises
+    ------
+    RawReadError, UnsupportedSensorError
+        If the file is missing or cut off; if it has to be decoded, as for :func:`read_raw`.
+    """
+    with _open(path) as file:
+        tags = read_tags(file)
+        _missing(path, file, tags, allow_truncated=False)
+    sizes = [(ifd.number(_HEIGHT) or 0, ifd.number(_WIDTH) or 0) for ifd in tags.images]
+    height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0.0, 0.0))
+    if height * width:
+        return int(height), int(width)
+    rows, columns = read_raw(path).mosaic.shape
+    return rows, columns
+
+
+_WIDTH, _HEIGHT = 256, 257
+
+
 def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Turn a mosaic into sample values on the black and white levels of ``raw``.
 

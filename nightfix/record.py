@@ -28,8 +28,13 @@ class Record:
         "True", "False", or "" if it was left open.
     noise : str
         a and b of variance = a*x + b, with white at 1.
+    chroma : str
+        Strength for color noise, "" if it is that of all.
     computed : str
         Device and number format.
+    fingerprint : str
+        Of the photo and all that decides the result, see
+        :func:`nightfix.fingerprint.settings_fingerprint`.
     """
 
     version: str = __version__
@@ -39,19 +44,21 @@ class Record:
     ratio: str = ""
     steps: str = ""
     strength: str = ""
+    chroma: str = ""
     headroom: str = ""
     seed: str = ""
     deterministic: str = ""
     deblur: str = ""
     noise: str = ""
     computed: str = ""
+    fingerprint: str = ""
 
     @property
     def options(self) -> str:
         """The options of ``nightfix enhance`` that repeat the result."""
         if self.restored != "True":
             return "--no-restore"
-        valued = ("ratio", "steps", "strength", "headroom", "seed", "weights")
+        valued = ("ratio", "steps", "strength", "chroma", "headroom", "seed", "weights")
         words = [f"--{name} {value}" for name in valued if (value := getattr(self, name))]
         words += ["--deterministic"] if self.deterministic == "True" else []
         words += {"True": ["--deblur"], "False": ["--no-deblur"]}.get(self.deblur, [])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import platformdirs
 
 from nightfix.errors import WeightsIntegrityError, WeightsNotFoundError
 
@@ -20,6 +23,11 @@ DEFAULT_WEIGHTS = "nightfix-base"
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
     "nightfix-base": "822d44f53e18852b1fed4fd80233484e441b958272fe9d436dfca560daf067f9",
+}
+
+#: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.
+REPOSITORIES = {
+    "nightfix-base": ("nightfix/nightfix-base", "main"),
 }
 
 _METADATA_KEY = "nightfix"
@@ -44,8 +52,19 @@ class WeightsInfo:
     sha256: str
 
 
+def weights_folder() -> Path:
+    """Return where downloads go: ``NIGHTFIX_WEIGHTS_DIR``, else the user's cache."""
+    named = os.environ.get("NIGHTFIX_WEIGHTS_DIR")
+    return Path(named) if named else platformdirs.user_cache_path("nightfix") / "weights"
+
+
+def downloaded_weights() -> dict[str, Path]:
+    """Return the files of the download folder by name."""
+    return {path.stem: path for path in sorted(weights_folder().glob("[!.]*.safetensors"))}
+
+
 def find_weights(name: str) -> Path:
-    """Return the file of a known name, or the file itself if a path was given.
+    """Return the file of a name (of the package or downloaded), or the file if a path was given.
 
     Raises
     ------
@@ -58,7 +77,46 @@ def find_weights(name: str) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise WeightsNotFoundError(name, sorted(KNOWN_WEIGHTS))
+    downloaded = downloaded_weights()
+    if name in downloaded:
+        return downloaded[name]
+    raise WeightsNotFoundError(name, sorted({*KNOWN_WEIGHTS, *downloaded}))
+
+
+def verify_weights(name: str) -> tuple[Path, WeightsInfo]:
+    """Read the whole file of a name or path and hold it against its pin, without torch.
+
+    Raises
+    ------
+    WeightsNotFoundError, WeightsIntegrityError
+        If there is none; if its hash is not the pinned one, or it is no weights file.
+    """
+    path = find_weights(name)
+    data = path.read_bytes()
+    digest = _check_pin(path, name, data)
+    return path, _read_info(path, data, digest)
+
+
+def _check_pin(path: Path, name: str, data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes, which is the pinned one if there is one."""
+    digest = hashlib.sha256(data).hexdigest()
+    if name in KNOWN_WEIGHTS and digest != KNOWN_WEIGHTS[name]:
+        raise WeightsIntegrityError(
+            path, f"SHA-256 is {digest}, but {KNOWN_WEIGHTS[name]} was expected"
+        )
+    return digest
+
+
+def weights_sha256(name: str = DEFAULT_WEIGHTS) -> str:
+    """Return the SHA-256 of weights without loading them.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If there is no such file.
+    """
+    path = find_weights(name)
+    return KNOWN_WEIGHTS.get(name) or hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
@@ -88,12 +146,8 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
 
     path = find_weights(name)
     data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if name in KNOWN_WEIGHTS and digest != KNOWN_WEIGHTS[name]:
-        raise WeightsIntegrityError(
-            path, f"SHA-256 is {digest}, but {KNOWN_WEIGHTS[name]} was expected"
-        )
-    info, state = _parse(path, data, digest)
+    info = _read_info(path, data, _check_pin(path, name, data))
+    state = _tensors(path, data)
     config = _config(path, info.network)
     network = Denoiser(config)
     try:
@@ -103,16 +157,23 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
     return network.eval().requires_grad_(False), info
 
 
-def _parse(path: Path, data: bytes, digest: str) -> tuple[WeightsInfo, dict[str, Tensor]]:
+def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
+    """Return what the header of a file says of it."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads(header["__metadata__"][_METADATA_KEY])
+        return WeightsInfo(**facts, sha256=digest)
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
+
+
+def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        state = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"][_METADATA_KEY])
-        return WeightsInfo(**facts, sha256=digest), state
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        return load(data)
+    except (SafetensorError, ValueError) as error:
         raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
 
 

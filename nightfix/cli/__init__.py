@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from nightfix.cli.app import app
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a polite request to end (SIGTERM) is the same as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Names of files may hold bytes that are no text: they go out as they came in.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace" if sys.platform == "win32" else "surrogateescape")
-    app()
+    app(prog_name="nightfix")
 
 
 __all__ = ["app", "main"]

@@ -12,11 +12,19 @@ from typer.core import TyperGroup
 
 from nightfix import __version__
 from nightfix.cli.console import printable
-from nightfix.errors import DeviceError, InputError, NightFixError, OutputError, WeightsError
+from nightfix.errors import (
+    ConfigError,
+    DeviceError,
+    InputError,
+    NightFixError,
+    OutputError,
+    WeightsError,
+)
 
 BUG = 1
 INTERRUPTED = 130
 EXIT_CODES: dict[type[BaseException], int] = {
+    ConfigError: 2,
     InputError: 3,
     WeightsError: 4,
     DeviceError: 5,

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
+from collections.abc import Iterable
+from enum import IntEnum
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Loudness(IntEnum):
+    """How much is said: ``--quiet`` leaves errors, ``--verbose`` adds timings."""
+
+    quiet = 0
+    normal = 1
+    verbose = 2
 
 
 def printable(text: str) -> str:
@@ -25,7 +39,8 @@ def printable(text: str) -> str:
 class Display:
     """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, loudness: Loudness = Loudness.normal, task: str = "restoring") -> None:
+        self.loudness = loudness
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -34,9 +49,9 @@ class Display:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal or loudness is Loudness.quiet,
         )
-        self._task = self._bar.add_task("restoring", total=None, visible=False)
+        self._task = self._bar.add_task(task, total=None, visible=False)
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -46,6 +61,16 @@ class Display:
         self._bar.stop()
 
     def announce(self, text: str) -> None:
+        """Show a line above the bar, unless quiet is asked for."""
+        if self.loudness is not Loudness.quiet:
+            self.say(text)
+
+    def detail(self, text: str) -> None:
+        """Show a line where much is to be said."""
+        if self.loudness is Loudness.verbose:
+            self.say(text)
+
+    def say(self, text: str) -> None:
         """Show a line above the bar."""
         text = printable(text)
         if self._console.is_terminal:
@@ -56,3 +81,77 @@ class Display:
     def progress(self, done: int, total: int) -> None:
         """Move the bar; hide it when all is done."""
         self._bar.update(self._task, completed=done, total=total, visible=done < total)
+
+    def describe(self, text: str) -> None:
+        """Change what stands before the bar."""
+        self._bar.update(self._task, description=text)
+
+    def table(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Show three columns: what became of photos, how many or which, and why."""
+        if self.loudness is Loudness.quiet:
+            return
+        if not self._console.is_terminal:
+            for row in rows:
+                self.say("  ".join((f"{row[0]:<8}", *row[1:])).rstrip())
+            return
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in rows:
+            table.add_row(*map(printable, row), style=_STYLES.get(row[0]))
+        self._console.print(table)
+
+
+_STYLES = {"failed": "red", "skipped": "dim"}
+
+
+def print_path(path: Path) -> None:
+    """Write a path on stdout with the very bytes that its file has, and at once."""
+    text = os.fsencode(path) + b"\n"
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        print(path, flush=True)
+        return
+    sys.stdout.flush()
+    buffer.write(text)
+    buffer.flush()
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "photo"), plural(2, "photo")
+    ('1 photo', '2 photos')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def left_out_line(left_out: Counter[str]) -> str:
+    """Say once what of the folders is no photo.
+
+    >>> left_out_line(Counter({".jpg": 12, ".xmp": 1}))
+    'left aside, no RAW photos: 12 .jpg, 1 .xmp'
+    """
+    kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
+    return f"left aside, no RAW photos: {kinds}"
+
+
+def clock(seconds: float) -> str:
+    """Say how long something takes.
+
+    >>> clock(7.2), clock(75), clock(7500)
+    ('7 s', '1 min 15 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def megabytes(size: float) -> str:
+    """Say how large something is.
+
+    >>> megabytes(35_600_000), megabytes(4.2e9)
+    ('36 MB', '4.2 GB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"

@@ -13,7 +13,7 @@ from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
 from nightfix.conditioning import auto_steps, condition
 from nightfix.errors import NightFixError
-from nightfix.pipeline import camera_name
+from nightfix.facts import camera_name
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
 from nightfix.xmp import record_of_file

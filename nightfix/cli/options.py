@@ -1,14 +1,25 @@
-"""Entry: texts of the command line turned into values, with an error that says what is wanted."""
+"""Entry: options that commands share, and texts turned into values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from nightfix.conditioning import Settings
 from nightfix.formats import FORMATS, TABLE, Format
+from nightfix.pipeline import EnhanceOptions
 from nightfix.tiff import Depth
+
+DEFAULTS = EnhanceOptions()
+SETTINGS = Settings()
+
+#: Groups of the help.
+PHOTOS, OUTPUT, EXPOSURE = "Which photos", "Output", "How bright"
+RESTORATION, DEVELOPMENT, TALK = "Restoration", "Development (not DNG)", "What is said"
 
 
 class CompressionChoice(str, Enum):
@@ -98,3 +109,224 @@ def parse_formats(text: str) -> tuple[Format, ...]:
     if len({TABLE[name].suffix for name in formats}) < len(formats):
         raise typer.BadParameter("dng and linear-dng would have the same name; give one of them")
     return formats
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """Parse a region such as ``1200,800,600,400``: left, top, width, height."""
+    try:
+        left, top, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        left = top = width = height = -1
+    if min(left, top) < 0 or min(width, height) < 1:
+        raise typer.BadParameter(f"{text!r} is not left,top,width,height such as 1200,800,600,400")
+    return left, top, width, height
+
+
+def option(*names: str, group: str | None = None, **facts: Any) -> Any:
+    """Return an option of a group of the help, with the environment variable of its name.
+
+    ``--color-space`` can be given as ``NIGHTFIX_COLOR_SPACE``.
+    """
+    name = max(names, key=len).split("/")[0].strip("-").replace("-", "_").upper()
+    return typer.Option(
+        *names, envvar=f"NIGHTFIX_{name}", show_envvar=False, rich_help_panel=group, **facts
+    )
+
+
+def _read_defaults(ctx: typer.Context, preset: str | None) -> str | None:
+    """Let the configuration file and a preset speak for options that are not given."""
+    if ctx.resilient_parsing or ctx.parent is None:
+        return preset
+    from nightfix.config import config_path, read_config
+
+    config = read_config(config_path(), configurable(ctx.parent.command))
+    ctx.default_map = dict(config.values(ctx.info_name or "", preset))
+    return preset
+
+
+def configurable(group: Any) -> dict[str, set[str]]:
+    """Return the names of the options of each command that the configuration file may hold."""
+    options = {
+        name: {one.name for one in command.params if one.param_type_name == "option"}
+        for name, command in group.commands.items()
+    }
+    return {name: has - {"preset", "help"} for name, has in options.items() if "preset" in has}
+
+
+def _preset_names(incomplete: str) -> list[str]:
+    """Complete the name of a preset."""
+    import tomllib
+
+    from nightfix.config import config_path
+
+    try:
+        presets = tomllib.loads(config_path().read_text("utf-8")).get("preset", {})
+    except (OSError, ValueError):
+        return []
+    return [name for name in presets if name.startswith(incomplete)]
+
+
+def _weights_names(incomplete: str) -> list[str]:
+    """Complete the name of weights."""
+    from nightfix.weights import KNOWN_WEIGHTS
+
+    return [name for name in KNOWN_WEIGHTS if name.startswith(incomplete)]
+
+
+PresetOption = Annotated[
+    str | None,
+    option(
+        "--preset",
+        metavar="NAME",
+        help="Options of that name from the configuration file.",
+        is_eager=True,
+        callback=_read_defaults,
+        autocompletion=_preset_names,
+    ),
+]
+RatioOption = Annotated[
+    float,
+    option(
+        "--ratio",
+        group=EXPOSURE,
+        metavar="X|auto",
+        parser=number_or_auto(1, whole=False),
+        help="Amplification: target exposure over captured exposure. auto meters the scene.",
+    ),
+]
+EvOption = Annotated[
+    float | None,
+    option(
+        "--ev",
+        group=EXPOSURE,
+        min=0,
+        metavar="EV",
+        help="The same in stops (4 is ratio 16).",
+    ),
+]
+TargetExposureOption = Annotated[
+    float | None,
+    option(
+        "--target-exposure",
+        group=EXPOSURE,
+        metavar="TIME",
+        parser=parse_time,
+        help="The same as the exposure time the photo should have had, such as 4s or 1/2.",
+    ),
+]
+HeadroomOption = Annotated[
+    float,
+    option(
+        "--headroom",
+        group=EXPOSURE,
+        min=0,
+        max=8,
+        metavar="EV",
+        help="Stops kept above white, for lamps.",
+    ),
+]
+StepsOption = Annotated[
+    int,
+    option(
+        "--steps",
+        group=RESTORATION,
+        metavar="N|auto",
+        parser=number_or_auto(1, whole=True),
+        help="Network passes. auto chooses by the noise.",
+    ),
+]
+StrengthOption = Annotated[
+    float,
+    option(
+        "--strength",
+        group=RESTORATION,
+        min=0,
+        max=100,
+        help="0 is only amplified, 100 fully restored.",
+    ),
+]
+ChromaOption = Annotated[
+    float | None,
+    option(
+        "--chroma",
+        group=RESTORATION,
+        min=0,
+        max=100,
+        help="Strength for color noise alone. (default: that of --strength)",
+    ),
+]
+DeblurOption = Annotated[
+    bool | None,
+    option(
+        "--deblur/--no-deblur",
+        group=RESTORATION,
+        help="Tell that the photo is shaken, or that it is not (default: leave it open).",
+    ),
+]
+SeedOption = Annotated[
+    int,
+    option("--seed", group=RESTORATION, min=0, help="Seed of the photons drawn between passes."),
+]
+DeterministicOption = Annotated[
+    bool,
+    option(
+        "--deterministic",
+        group=RESTORATION,
+        help="Add expected light between passes, not drawn photons.",
+    ),
+]
+WeightsOption = Annotated[
+    str,
+    option(
+        "--weights",
+        group=RESTORATION,
+        metavar="NAME|PATH",
+        help="Weights to use.",
+        autocompletion=_weights_names,
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    option("--device", group=RESTORATION, metavar="auto|cuda|mps|cpu", help="Where to run."),
+]
+TileOption = Annotated[
+    int,
+    option(
+        "--tile",
+        group=RESTORATION,
+        metavar="N|auto",
+        parser=number_or_auto(32, whole=True),
+        help="Side of a tile in pixels. Smaller needs less memory; pixels stay the same.",
+    ),
+]
+WhiteBalanceOption = Annotated[
+    Any,
+    option(
+        "--white-balance",
+        group=DEVELOPMENT,
+        metavar="as-shot|auto|daylight|R,G,B",
+        parser=parse_white_balance,
+        help="White balance.",
+    ),
+]
+ToneOption = Annotated[ToneChoice, option("--tone", group=DEVELOPMENT, help="Tone curve.")]
+QuietOption = Annotated[
+    bool, option("-q", "--quiet", group=TALK, help="Say nothing but errors on stderr.")
+]
+VerboseOption = Annotated[
+    bool, option("-v", "--verbose", group=TALK, help="Say how long each stage took, too.")
+]
+
+
+def check_one_exposure(ratio: float, ev: float | None, target_exposure: float | None) -> None:
+    """Refuse two ways to say how bright."""
+    if sum((ratio != 0, ev is not None, target_exposure is not None)) > 1:
+        raise typer.BadParameter("give one of --ratio, --ev and --target-exposure")
+
+
+def read_names(names: list[Path], stdin: Callable[[], bytes]) -> list[Path]:
+    """Put the paths of the standard input in the place of a ``-``."""
+    from nightfix.gather import split_list
+
+    listed = split_list(stdin()) if Path("-") in names else []
+    return [path for name in names for path in (listed if name == Path("-") else [name])]

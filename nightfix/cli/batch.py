@@ -1,0 +1,141 @@
+"""Entry: what ``nightfix enhance`` does with its options: run, watch or only tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nightfix import events
+from nightfix.batch import enhance_many, without_clashes
+from nightfix.cli.boundary import INTERRUPTED, exit_code
+from nightfix.cli.console import Display, Loudness, left_out_line
+from nightfix.cli.reports import Forecast, JsonReport, Report
+from nightfix.errors import NightFixError
+from nightfix.gather import Gathered, Photo, gather
+from nightfix.pipeline import EnhanceOptions
+from nightfix.plan import plan, seconds_per_pixel, with_sizes
+from nightfix.watch import watch
+from nightfix.weights import weights_sha256
+
+if TYPE_CHECKING:
+    from nightfix.restorer import Restorer
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """One call of ``nightfix enhance``."""
+
+    names: list[Path]
+    recursive: bool
+    options: EnhanceOptions
+    weights: str
+    device: str
+    jobs: int
+    json: bool
+    loudness: Loudness
+    _restorer: Restorer | None = field(default=None, init=False)
+
+    def run(self) -> None:
+        """Enhance all photos and leave with the first failure's code."""
+        with Display(self.loudness) as display:
+            digest = self._digest()
+            photos = self._photos(self._gather(), display)
+            report = self._report(display, len(photos))
+            self._enhance(photos, digest, report)
+            report.end()
+        if report.code:
+            raise typer.Exit(report.code)
+
+    def watch(self) -> None:
+        """Enhance what is there and what arrives, until interrupted."""
+        with Display(self.loudness) as display:
+            digest = self._digest()
+            report = self._report(display, 0)
+            display.announce("watching; Ctrl-C ends it")
+            for photos in watch(self._gather):
+                report.total += len(photos)
+                self._enhance(without_clashes(photos, self.options), digest, report)
+
+    def forecast(self) -> None:
+        """Tell what would be done."""
+        with Display(self.loudness) as display:
+            digest = self._digest()
+            photos = self._photos(self._gather(), display)
+            planned = plan(photos, self.options, digest)
+            speed = 0.0
+            if any(one.targets for one in planned) and (restorer := self._load()):
+                speed = seconds_per_pixel(restorer, self.options.settings)
+            forecast = Forecast(display, self.json, speed)
+            for one in planned:
+                forecast.tell(with_sizes(one, self.options))
+            code = forecast.end()
+        if code:
+            raise typer.Exit(code)
+
+    def _gather(self) -> Gathered:
+        return gather(
+            self.names,
+            recursive=self.recursive,
+            suffix=self.options.suffix,
+            output=self.options.output,
+        )
+
+    def _photos(self, gathered: Gathered, display: Display) -> list[Photo]:
+        if gathered.left_out:
+            display.announce(left_out_line(gathered.left_out))
+        return without_clashes(gathered.photos, self.options)
+
+    def _report(self, display: Display, total: int) -> Report:
+        return (JsonReport if self.json else Report)(display, total)
+
+    def _enhance(self, photos: Iterable[Photo], digest: str, report: Report) -> None:
+        """Run photos through, telling what becomes of them."""
+        photos = list(photos)
+        needed = any(one.targets for one in plan(photos, self.options, digest))
+        restorer = self._load() if needed else None
+        report.start(restorer)
+        try:
+            for outcome in enhance_many(
+                photos,
+                self.options,
+                restorer=restorer,
+                weights=digest,
+                jobs=self.jobs,
+                begin=report.begin,
+                announce=report.announce,
+                progress=report.progress,
+            ):
+                report.outcome(outcome)
+        except KeyboardInterrupt:
+            report.interrupted(INTERRUPTED)
+            raise
+
+    def _digest(self) -> str:
+        """Return the hash of the weights, which must be there before anything is done."""
+        try:
+            return weights_sha256(self.weights) if self.options.restore else ""
+        except NightFixError as error:
+            self._tell(error)
+            raise
+
+    def _load(self) -> Restorer | None:
+        """Build the network once."""
+        if self._restorer is None and self.options.restore:
+            from nightfix.restorer import Restorer
+
+            try:
+                self._restorer = Restorer(self.weights, self.device)
+            except NightFixError as error:
+                self._tell(error)
+                raise
+        return self._restorer
+
+    def _tell(self, error: NightFixError) -> None:
+        """Tell a program of an error that ends the call."""
+        if self.json:
+            print(json.dumps(events.error_event(None, error, exit_code(error))), flush=True)
