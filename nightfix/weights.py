@@ -145,16 +145,32 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
     from nightfix.network import Denoiser
 
     path = find_weights(name)
-    data = path.read_bytes()
+    data = _read(path)
     info = _read_info(path, data, _check_pin(path, name, data))
     state = _tensors(path, data)
     config = _config(path, info.network)
-    network = Denoiser(config)
     try:
-        network.load_state_dict({k: v.to(torch.float32) for k, v in state.items()})
-    except RuntimeError as error:
+        with torch.device("meta"):  # shapes alone, until they are known to be those of the file
+            network = Denoiser(config)
+        network.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise WeightsIntegrityError(path, "its tensors do not fit its configuration") from error
+    if not all(bool(torch.isfinite(value).all()) for value in network.parameters()):
+        raise WeightsIntegrityError(path, "damaged: some of its numbers are none")
     return network.eval().requires_grad_(False), info
+
+
+#: Largest weights file that is read [bytes]; largest number and most levels of a network.
+_MAX_FILE, _MAX_NUMBER, _MAX_LEVELS = 4 << 30, 1024, 8
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_FILE:
+            raise WeightsIntegrityError(path, "too large for weights of NightFix")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsIntegrityError(path, f"cannot be read: {error.strerror}") from error
 
 
 def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
@@ -162,8 +178,12 @@ def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads(header["__metadata__"][_METADATA_KEY])
-        return WeightsInfo(**facts, sha256=digest)
-    except (ValueError, KeyError, TypeError) as error:
+        info = WeightsInfo(**facts, sha256=digest)
+        kinds = {"name": str, "license": str, "network": dict, "training": dict}
+        if not all(isinstance(getattr(info, key), kind) for key, kind in kinds.items()):
+            raise TypeError("facts of the wrong kind")
+        return info
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
 
 
@@ -183,6 +203,12 @@ def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
     known = {field.name for field in fields(NetworkConfig)}
     if set(keywords) - known:
         raise WeightsIntegrityError(path, "made for a newer NightFix")
+    # A configuration may ask for a network of any size before a single tensor is looked at.
+    widths = keywords.get("widths")
+    numbers = [number for key, number in keywords.items() if key not in ("widths", "backbone")]
+    numbers += widths if isinstance(widths, list) and len(widths) <= _MAX_LEVELS else [None]
+    if not all(isinstance(number, int) and 0 <= number <= _MAX_NUMBER for number in numbers):
+        raise WeightsIntegrityError(path, "its configuration is not one of a network")
     try:
         return NetworkConfig(**{**keywords, "widths": tuple(keywords["widths"])})
     except (KeyError, TypeError) as error:

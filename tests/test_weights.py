@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nightfix import weights
 from nightfix.errors import WeightsIntegrityError, WeightsNotFoundError
@@ -61,6 +63,61 @@ def test_damaged_weights_are_refused(tiny_weights, tmp_path, what):
     path.write_bytes(damaged(tiny_weights, what))
     with pytest.raises(WeightsIntegrityError):
         load_weights(str(path))
+
+
+BOMBS = {
+    "wide": {"widths": [10**9, 10**9]},
+    "deep": {"widths": [4] * 40},
+    "many blocks": {"widths": [4, 8], "blocks": 10**9},
+    "negative": {"widths": [-4, 8]},
+    "fraction": {"widths": [4.5, 8]},
+    "text": {"widths": "48"},
+    "no backbone": {"widths": [4, 8], "backbone": "rm -rf"},
+    "backbone of lists": {"widths": [4, 8], "backbone": [[]]},
+    "large": {"widths": [1024, 1024, 1024], "embedding": 1024},
+}
+
+
+@pytest.mark.parametrize("network", BOMBS.values(), ids=BOMBS)
+def test_a_configuration_cannot_ask_for_more_than_the_file_has(tmp_path, network):
+    facts = {"name": "x", "license": "", "network": network, "training": {}}
+    path = tmp_path / "bomb.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, {"nightfix": json.dumps(facts)})
+    with pytest.raises(WeightsIntegrityError):
+        load_weights(str(path))
+
+
+def test_endless_nesting_is_refused(tmp_path):
+    path = tmp_path / "nested.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, {"nightfix": "[" * 100_000})
+    with pytest.raises(WeightsIntegrityError):
+        load_weights(str(path))
+
+
+def test_weights_that_are_no_numbers_are_refused(tiny_weights, tmp_path):
+    state = load_file(tiny_weights)
+    with safe_open(tiny_weights, "pt") as file:
+        facts = file.metadata()
+    state["backbone.head.bias"][2] = torch.nan
+    save_file(state, tmp_path / "nan.safetensors", facts)
+    with pytest.raises(WeightsIntegrityError, match="damaged"):
+        load_weights(str(tmp_path / "nan.safetensors"))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flipped_bytes_load_or_are_refused(tiny_weights, tmp_path, seed):
+    rng = random.Random(seed)
+    data = bytearray(tiny_weights.read_bytes())
+    for _ in range(1 + seed % 4):
+        data[rng.randrange(len(data) if seed % 3 == 0 else 2000)] = rng.randrange(256)
+    path = tmp_path / "flipped.safetensors"
+    path.write_bytes(data)
+    try:
+        network, _ = load_weights(str(path))
+    except WeightsIntegrityError as error:
+        assert error.path == path
+    else:
+        assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
 @pytest.mark.parametrize(
