@@ -19,7 +19,7 @@ from torch.nn import functional as F
 KERNEL_SIZE = 17
 
 #: A kernel whose largest value lies below this is a shake; above it, a sharp photo.
-SHAKEN_PEAK = 0.40
+SHAKEN_PEAK = 0.37
 
 #: Largest window a kernel is estimated on [packed px].
 _WINDOW = 640
@@ -29,9 +29,9 @@ _BORDER = 24
 
 _SCALES = (0.5, math.sqrt(0.5), 1.0)
 _ROUNDS = 5
-_EDGE = 4e-3
+_EDGE = 1e-3
 _RIDGE = 0.02
-_SMALLEST = 0.05
+_SMALLEST = 0.15
 
 
 def still(batch: int = 1) -> Tensor:
@@ -193,7 +193,7 @@ def estimate_shake(picture: Tensor) -> Tensor:
         for _ in range(_ROUNDS):
             latent = _latent_picture(seen, kernel, edge)
             kernel = _centered(_fit_kernel(latent, seen, side))
-            edge = max(edge / 1.1, 1e-4)
+            edge /= 1.1
     return kernel
 
 
@@ -288,7 +288,7 @@ def _fit_kernel(latent: Tensor, seen: Tensor, side: int) -> Tensor:
 
 
 def _connected(kernel: Tensor) -> Tensor:
-    """Keep what is above a twentieth of the peak and hangs together with it."""
+    """Keep what is above a seventh of the peak and hangs together with it."""
     strong = (kernel >= _SMALLEST * kernel.max()).float()[None, None]
     reached = (kernel == kernel.max()).float()[None, None]
     for _ in range(2 * kernel.shape[0]):

@@ -17,8 +17,8 @@ _UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
 _UNSAFE_METHODS = {("os", "system"), ("os", "popen"), ("torch", "load"), ("torch.jit", "load")}
 _UNSAFE_METHODS |= {("np", "load"), ("numpy", "load"), ("yaml", "load"), ("torch.hub", "load")}
 
-#: The one module that starts a program: the interpreter itself, to decode files in.
-_STARTS_PROGRAMS = {"decoder.py"}
+#: They start the interpreter itself, to decode files or to measure in; the latter also darktable.
+_STARTS_PROGRAMS = {"decoder.py", "benchmark.py"}
 #: Checkpoints of one's own training run are read by torch, and only as tensors.
 _READS_CHECKPOINTS = {"trainer.py"}
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nightfix import __version__
+from nightfix.cli.benchmark import benchmark
 from nightfix.cli.boundary import Boundary
 from nightfix.cli.config import config
 from nightfix.cli.doctor import doctor
@@ -30,6 +31,7 @@ _PHOTOS, _SETUP, _MAKING = "Photos", "This machine", "Your own weights"
 for command in (enhance, preview, compare, info):
     app.command(rich_help_panel=_PHOTOS)(command)
 app.command(rich_help_panel=_SETUP)(doctor)
+app.command(rich_help_panel=_SETUP)(benchmark)
 app.add_typer(weights, name="weights", rich_help_panel=_SETUP)
 app.add_typer(config, name="config", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_MAKING)(train)

@@ -330,3 +330,19 @@ def read_names(names: list[Path], stdin: Callable[[], bytes]) -> list[Path]:
 
     listed = split_list(stdin()) if Path("-") in names else []
     return [path for name in names for path in (listed if name == Path("-") else [name])]
+
+
+def numbers(low: float, high: float, *, whole: bool = False) -> Callable[[str], list[float]]:
+    """Return a parser of numbers with commas between, each from ``low`` to ``high``."""
+
+    def parse(text: str) -> list[float]:
+        try:
+            values = [int(part) if whole else float(part) for part in text.split(",")]
+        except ValueError:
+            values = [low - 1]
+        if not all(low <= value <= high for value in values):
+            kind = "whole numbers" if whole else "numbers"
+            raise typer.BadParameter(f"{text!r} is not {kind} from {low:g} to {high:g}")
+        return values
+
+    return parse

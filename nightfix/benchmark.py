@@ -1,0 +1,342 @@
+"""Entry: how long this machine takes for a photo, stage by stage, and how much memory.
+
+Each case runs in a process of its own, since peak memory is a process's. The photo is made
+up: a dark scene with lamps and the noise of a full-frame camera, written as a DNG and read
+back like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.errors import NightFixError, RawReadError
+
+if TYPE_CHECKING:
+    from nightfix.restorer import Restorer
+
+_Result = TypeVar("_Result")
+
+#: Side of the made-up scene, which is repeated to the size wanted [px].
+_SCENE = 512
+
+#: Noise of the made-up capture (variance = a x + b), and its amplification.
+_A, _B, _RATIO = 2e-4, 2e-7, 32.0
+
+_CHILD = "import sys; sys.path[:] = sys.argv[2:]; from nightfix.benchmark import _serve; _serve()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is measured: ``megapixels`` of the photo, ``weights``, ``steps`` and ``device``."""
+
+    megapixels: float
+    weights: str
+    steps: int
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one case took.
+
+    Attributes
+    ----------
+    case : Case
+        What was measured.
+    megapixels : float
+        Of the photo as it was made [MP].
+    seconds : dict of str to float
+        Wall time of the stages read, condition, restore, develop, write, and of all [s].
+    network : float
+        Wall time inside the network, a part of restore [s].
+    overlap : float
+        What the network computed more than once, as a share of the frame [-].
+    precision : str
+        Number format of the convolutions.
+    tile : int
+        Side of a tile [px].
+    memory : float or None
+        Peak of the process above what it needs for torch alone, the GPU's own memory not
+        counted; None where the system does not tell [MB].
+    device_memory : float or None
+        Peak on the GPU; None on a CPU [MB].
+    """
+
+    case: Case
+    megapixels: float
+    seconds: dict[str, float]
+    network: float
+    overlap: float
+    precision: str
+    tile: int
+    memory: float | None
+    device_memory: float | None
+
+    @property
+    def bare(self) -> float:
+        """Seconds that the network alone would have taken, each pixel computed once a pass."""
+        return self.network / (1 + self.overlap)
+
+    @property
+    def ratio(self) -> float:
+        """The whole job over the bare network."""
+        return self.seconds["all"] / self.bare
+
+
+def measure_all(cases: list[Case]) -> Iterator[Measurement]:
+    """Measure cases one after the other, each in a process of its own.
+
+    Yields
+    ------
+    Measurement
+        One a case, in order.
+
+    Raises
+    ------
+    NightFixError
+        Of the case that failed, in its own words.
+    """
+    with tempfile.TemporaryDirectory(prefix="nightfix-") as folder:
+        photos: dict[float, Path] = {}
+        for case in cases:
+            if case.megapixels not in photos:
+                path = Path(folder) / f"{case.megapixels:g}.dng"
+                photos[case.megapixels] = make_photo(path, case.megapixels)
+            yield _measure_apart(case, photos[case.megapixels])
+
+
+def make_photo(path: Path, megapixels: float) -> Path:
+    """Write a made-up dark photo of 3:2 as a DNG, and return its path."""
+    from nightfix.dng import write_dng
+    from nightfix.metadata import Exposure, Metadata
+    from nightfix.raw import Area, ColorMatrix, RawImage
+
+    width = 2 * round((1.5e6 * megapixels) ** 0.5 / 2)
+    height = 2 * round(width / 3)
+    exposure = Exposure(exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0)
+    metadata = Metadata(
+        make="NightFix",
+        model="Benchmark",
+        unique_camera_model="NightFix Benchmark",
+        lens="",
+        exposure=exposure,
+        captured="",
+        noise_profile=((_A, _B),),
+        image=(),
+        exif=(),
+        gps=(),
+    )
+    daylight = [[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]
+    raw = RawImage(
+        path=path.with_suffix(".made-up"),
+        mosaic=_scene(height, width),
+        cfa_pattern="RGGB",
+        black_level=np.full((2, 2), 512, np.float32),
+        white_level=16383.0,
+        bit_depth=14,
+        as_shot_neutral=np.array([0.5, 1.0, 0.6]),
+        color_matrices=(ColorMatrix(illuminant=21, matrix=np.array(daylight)),),
+        baseline_exposure=0.0,
+        crop=Area(0, 0, height, width),
+        orientation=1,
+        metadata=metadata,
+    )
+    write_dng(path, raw, restored=False)
+    return path
+
+
+def _scene(height: int, width: int) -> NDArray[np.float32]:
+    """Return a noisy capture of blocks, waves and lamps, repeated over the frame."""
+    rng = np.random.default_rng(7)
+    y, x = np.indices((_SCENE, _SCENE)) / _SCENE
+    light = 0.15 + 0.2 * y + 0.2 * ((8 * x).astype(int) % 2) + 0.05 * np.sin(60 * x * y)
+    light[(x - 0.3) ** 2 + (y - 0.2) ** 2 < 2e-4] = 6.0
+    light /= _RATIO
+    tiles = -(-height // _SCENE), -(-width // _SCENE)
+    samples = rng.poisson(light / _A) * _A + rng.normal(0, _B**0.5, light.shape)
+    mosaic = np.tile(np.minimum(samples, 1).astype(np.float32), tiles)[:height, :width]
+    return np.ascontiguousarray(mosaic)
+
+
+# ---------------------------------------------------------------------------------------
+# One case
+
+
+def _measure_apart(case: Case, photo: Path) -> Measurement:
+    """Measure a case in a process of its own."""
+    words = json.dumps([asdict(case), os.fspath(photo)])
+    call = [sys.executable, "-I", "-c", _CHILD, words, *sys.path]
+    done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RawReadError(photo, "the measurement failed", "see the lines above")
+    answer = json.loads(done.stdout)
+    if "error" in answer:
+        raise NightFixError(answer["error"], answer["hint"])
+    return Measurement(**answer | {"case": Case(**answer["case"])})
+
+
+def _serve() -> None:
+    """Measure one case and write the result on stdout. Runs in the child only."""
+    import torch  # before anything is measured: its own memory is not ours
+
+    torch.set_grad_enabled(False)
+    case, photo = json.loads(sys.argv[1])
+    try:
+        answer: dict[str, Any] = asdict(measure(Case(**case), Path(photo)))
+    except NightFixError as error:
+        answer = {"error": error.message, "hint": error.hint}
+    print(json.dumps(answer), file=sys.__stdout__)  # noqa: T201  the child's answer
+
+
+def measure(case: Case, photo: Path) -> Measurement:
+    """Take a photo through all stages in this process, and measure them.
+
+    Parameters
+    ----------
+    case : Case
+        Weights, steps and device.
+    photo : Path
+        Of :func:`make_photo`; results are written beside it and removed.
+
+    Returns
+    -------
+    Measurement
+    """
+    before = _peak_memory()
+    from nightfix.conditioning import Settings, condition
+    from nightfix.isp import develop
+    from nightfix.raw import read_raw
+    from nightfix.restorer import Restorer
+    from nightfix.tiff import write_tiff
+
+    restorer, settings = Restorer(case.weights, case.device), Settings(steps=case.steps)
+    inside = _Inside(restorer)
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], _Result]) -> _Result:
+        started = time.perf_counter()
+        result = work()
+        seconds[stage] = time.perf_counter() - started
+        return result
+
+    target = photo.with_suffix(".tif")
+    raw = timed("read", lambda: read_raw(photo))
+    pixels = raw.mosaic.size
+    conditioning = timed("condition", lambda: condition(raw, ratio=_RATIO))
+    raw = timed("restore", lambda: restorer.restore(raw, conditioning, settings))
+    rgb = timed("develop", lambda: develop(raw))
+    timed("write", lambda: write_tiff(target, rgb, raw, color_space="srgb", overwrite=True))
+    target.unlink()
+    seconds["all"] = sum(seconds.values())
+    after = _peak_memory()
+    return Measurement(
+        case=case,
+        megapixels=pixels / 1e6,
+        seconds=seconds,
+        network=inside.seconds,
+        overlap=4 * inside.pixels / (case.steps * pixels) - 1,
+        precision=str(restorer.dtype).removeprefix("torch."),
+        tile=restorer.tile(settings),
+        memory=None if after is None or before is None else after - before,
+        device_memory=_device_memory(restorer),
+    )
+
+
+class _Inside:
+    """Seconds and packed pixels that pass through a restorer's network.
+
+    Highlights that need a pass of their own count as overlap.
+    """
+
+    def __init__(self, restorer: Restorer) -> None:
+        self.seconds, self.pixels, self._started = 0.0, 0, 0.0
+        self._cuda = restorer.device.type == "cuda"
+        restorer.network.register_forward_pre_hook(self._enter)
+        restorer.network.register_forward_hook(self._leave)
+
+    def _now(self) -> float:
+        if self._cuda:
+            import torch
+
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def _enter(self, _: object, frames: tuple[Any, ...]) -> None:
+        self.pixels += frames[0].shape[-2] * frames[0].shape[-1]
+        self._started = self._now()
+
+    def _leave(self, _: object, __: object, ___: object) -> None:
+        self.seconds += self._now() - self._started
+
+
+def _peak_memory() -> float | None:
+    """Return the most memory this process has held [MB]; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _device_memory(restorer: Restorer) -> float | None:
+    if restorer.device.type != "cuda":
+        return None
+    import torch
+
+    return float(torch.cuda.max_memory_allocated(restorer.device)) / 2**20
+
+
+# ---------------------------------------------------------------------------------------
+# The machine, and the neighbor
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself, and how many cores this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    with_names = Path("/proc/cpuinfo")
+    if with_names.exists():
+        lines = with_names.read_text("utf-8", "replace").splitlines()
+        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
+    return f"{name}, {count} cores"
+
+
+def measure_darktable(megapixels: float) -> float | None:
+    """Return the seconds darktable takes to develop the same photo [s]; None without it.
+
+    Its own default development, in its own folder of settings, without OpenCL.
+    """
+    program = shutil.which("darktable-cli")
+    if program is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="nightfix-") as folder:
+        photo = make_photo(Path(folder) / "photo.dng", megapixels)
+        call = [program, str(photo), str(Path(folder) / "photo.tif"), "--core"]
+        call += ["--configdir", f"{folder}/settings", "--disable-opencl"]
+        started = time.perf_counter()
+        done = subprocess.run(call, capture_output=True, check=False)
+        seconds = time.perf_counter() - started
+    return None if done.returncode else seconds
+
+
+def as_json(measurements: list[Measurement], darktable: dict[float, float]) -> str:
+    """Return measurements with what is derived from them, and the machine, as JSON."""
+    rows = [asdict(m) | {"bare": m.bare, "ratio": m.ratio} for m in measurements]
+    machine = {"processor": processor_name(), "system": platform.platform()}
+    neighbor = {f"{size:g}": seconds for size, seconds in darktable.items()}
+    return json.dumps({"machine": machine, "cases": rows, "darktable": neighbor}, indent=1)
