@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from nightfix.arrays import raw_from_array
+    from nightfix.batch import Outcome, enhance_many
     from nightfix.conditioning import Conditioning, Settings, condition
+    from nightfix.gather import Photo, gather
     from nightfix.isp import develop
     from nightfix.pipeline import EnhanceOptions, Result, enhance
     from nightfix.raw import RawImage, read_raw
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Conditioning": "nightfix.conditioning",
     "EnhanceOptions": "nightfix.pipeline",
+    "Outcome": "nightfix.batch",
+    "Photo": "nightfix.gather",
     "RawImage": "nightfix.raw",
     "Restorer": "nightfix.restorer",
     "Result": "nightfix.pipeline",
@@ -28,12 +33,17 @@ _HOMES = {
     "condition": "nightfix.conditioning",
     "develop": "nightfix.isp",
     "enhance": "nightfix.pipeline",
+    "enhance_many": "nightfix.batch",
+    "gather": "nightfix.gather",
+    "raw_from_array": "nightfix.arrays",
     "read_raw": "nightfix.raw",
 }
 
 __all__ = [
     "Conditioning",
     "EnhanceOptions",
+    "Outcome",
+    "Photo",
     "RawImage",
     "Restorer",
     "Result",
@@ -41,6 +51,9 @@ __all__ = [
     "condition",
     "develop",
     "enhance",
+    "enhance_many",
+    "gather",
+    "raw_from_array",
     "read_raw",
 ]
 

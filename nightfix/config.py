@@ -100,6 +100,14 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> Config:
     return Config(path=path, commands=commands, presets=presets)
 
 
+def preset_names(path: Path) -> list[str]:
+    """Return the names of a file's presets; none if it cannot be read."""
+    try:
+        return list(tomllib.loads(path.read_text("utf-8"))[_PRESET])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _values(path: Path, name: str, table: Any, known: set[str]) -> Values:
     if not isinstance(table, dict):
         raise ConfigError(path, f"{name} is no table", f"write [{name}] on a line of its own")

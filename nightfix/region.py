@@ -1,7 +1,8 @@
 """Entry: one region of a photo, captured and restored, in seconds.
 
 The metering is that of the whole photo, so the region looks as it will in the result.
-What the network made of it is kept in the user's cache: other strengths cost no pass.
+A shake is measured on the region alone. What the network made of it is kept in the
+user's cache: other strengths cost no pass.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -115,6 +117,37 @@ def test_a_wrong_file_is_a_wrong_call(write):
     result = runner.invoke(app, ["enhance", "x.dng"])
     assert result.exit_code == 2
     assert "did you mean steps?" in result.stderr
+
+
+def test_the_readme_s_example_is_right(write):
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    write(readme.split("```toml\n")[1].split("```")[0])
+    shown = runner.invoke(app, ["config", "show", "--preset", "street"])
+    assert shown.exit_code == 0, shown.stderr
+    assert "chroma = 100  # configuration file or preset" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nightfix enhance --pre", "--preset"),
+        ("nightfix enhance --preset str", "street"),
+        ("nightfix enhance --weights night", "nightfix-base"),
+        ("nightfix weights down", "download"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(write, words, expected, shell):
+    write("[preset.street]\nsteps = 1\n")
+    environment = {
+        "_NIGHTFIX_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+        "_TYPER_COMPLETE_ARGS": words,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    shown = runner.invoke(app, [], env=environment, prog_name="nightfix")
+    assert expected in shown.stdout
 
 
 def test_help_needs_no_right_file(write):

@@ -155,15 +155,9 @@ def configurable(group: Any) -> dict[str, set[str]]:
 
 def _preset_names(incomplete: str) -> list[str]:
     """Complete the name of a preset."""
-    import tomllib
+    from nightfix.config import config_path, preset_names
 
-    from nightfix.config import config_path
-
-    try:
-        presets = tomllib.loads(config_path().read_text("utf-8")).get("preset", {})
-    except (OSError, ValueError):
-        return []
-    return [name for name in presets if name.startswith(incomplete)]
+    return [name for name in preset_names(config_path()) if name.startswith(incomplete)]
 
 
 def _weights_names(incomplete: str) -> list[str]:
