@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nightfix.cli.console import Display
+from nightfix.cli.options import numbers
 
 if TYPE_CHECKING:
     from nightfix.evaluation.report import Row
-
-_NUMBERS = "a comma-separated list of numbers"
-
-
-def _numbers(text: str, option: str, smallest: float) -> list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or min(values) < smallest:
-        raise typer.BadParameter(
-            f"{text!r} is not {_NUMBERS}, each >= {smallest:g}", param_hint=option
-        )
-    return values
 
 
 def evaluate(
@@ -44,10 +31,14 @@ def evaluate(
         str, typer.Option(metavar="NAME|PATH", help="Weights to evaluate.")
     ] = "nightfix-base",
     ratio: Annotated[
-        str, typer.Option(metavar="R,R,...", help="Amplification ratios of --photos.")
+        Any,
+        typer.Option(
+            metavar="R,...", parser=numbers(1, 10000), help="Amplification ratios of --photos."
+        ),
     ] = "1,8,100,250,300",
     steps: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Numbers of network passes.")
+        Any,
+        typer.Option(metavar="N,...", parser=numbers(1, 16, whole=True), help="Network passes."),
     ] = "1,3",
     blur: Annotated[bool, typer.Option("--blur", help="Add shaken cases of --photos.")] = False,
     device: Annotated[
@@ -64,8 +55,6 @@ def evaluate(
 
     Example: nightfix evaluate --photos photos/ --ratio 100,300 --steps 1,2,3 --blur
     """
-    ratios = _numbers(ratio, "--ratio", 1)
-    counts = [int(count) for count in _numbers(steps, "--steps", 1)]
     if (photos is None) == (pairs is None):
         raise typer.BadParameter("give either --photos or --pairs")
     from nightfix.evaluation.cases import real_cases, synthetic_cases
@@ -73,12 +62,12 @@ def evaluate(
     from nightfix.restorer import Restorer
 
     if photos is not None:
-        cases = synthetic_cases(photos, ratios, blur=blur, seed=seed)
+        cases = synthetic_cases(photos, ratio, blur=blur, seed=seed)
     else:
         assert pairs is not None
         cases = real_cases(pairs, protocol)
     with Display() as display:
-        rows = run(Restorer(weights, device), cases, counts, announce=display.announce)
+        rows = run(Restorer(weights, device), cases, steps, announce=display.announce)
     print("\n".join(json.dumps(row.as_json()) for row in rows) if as_json else _table(rows))
 
 
