@@ -48,6 +48,9 @@ class NetworkConfig:
         Width of the condition's embedding.
     deconvolution : bool
         Whether the network is also shown the sample with its measured shake undone.
+    unshuffle : int
+        Side of the squares of packed samples that are taken as channels, so that the
+        widest frames are that much smaller; 1 leaves them as they are.
     """
 
     backbone: str = "unet"
@@ -56,6 +59,7 @@ class NetworkConfig:
     capture_width: int = 16
     embedding: int = 128
     deconvolution: bool = False
+    unshuffle: int = 1
 
 
 class Condition(NamedTuple):
@@ -274,12 +278,13 @@ class Denoiser(nn.Module):
             else None
         )
         planes, answers = (12, 13) if config.deconvolution else (8, 9)
-        self.backbone = Backbone(config, planes + width, answers)
+        squares = config.unshuffle**2
+        self.backbone = Backbone(config, (planes + width) * squares, answers * squares)
 
     @property
     def multiple(self) -> int:
         """Packed sides must be a multiple of this [packed px]."""
-        return int(2 ** (len(self.config.widths) - 1))
+        return int(self.config.unshuffle * 2 ** (len(self.config.widths) - 1))
 
     @property
     def receptive_radius(self) -> int:
@@ -291,7 +296,9 @@ class Denoiser(nn.Module):
         radius = _BLOCKS[self.config.backbone].radius * self.config.blocks
         depth = len(self.config.widths) - 1
         pitches = [1 << n for n in range(depth)]
-        return 2 + sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
+        reach = sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
+        side = self.config.unshuffle
+        return 2 + side * reach + side - 1
 
     def forward(
         self,
@@ -330,8 +337,11 @@ class Denoiser(nn.Module):
         if self.capture_encoder is not None:
             features.append(self.capture_encoder(v_y))
         embedding = self.embed(condition.numbers())
-        head = self.backbone(torch.cat(features, 1), embedding).float()
-        direct, residual, mask, moved = head.split([4, 4, 1, head.shape[1] - 9], 1)
+        side = self.config.unshuffle
+        squares = F.pixel_unshuffle(torch.cat(features, 1), side)
+        head = F.pixel_shuffle(self.backbone(squares, embedding).float(), side)
+        sizes = [4, 4, 1, head.shape[1] - 9]
+        direct, residual, mask, moved = torch.split(head, sizes, 1)
         shift = _SHIFT * moved * (condition.blur >= 0) if self.config.deconvolution else 0
         mask = torch.sigmoid(mask - torch.log(condition.exposure))
         estimate = given.linearize(v_y + given.noise * direct + shift)

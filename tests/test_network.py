@@ -20,6 +20,7 @@ SMALL = {
     "with deconvolution": NetworkConfig(
         widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True
     ),
+    "unshuffled": NetworkConfig(widths=(8, 8), capture_width=4, embedding=8, unshuffle=2),
     "without capture encoder": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8),
 }
 

@@ -27,7 +27,8 @@ class Recipe:
     seed : int
         Seed of the initial weights and, with the step's number, of each batch.
     steps, batch, patch : int
-        Gradient steps, samples a step, side of a sample [packed px, multiple of 16].
+        Gradient steps, samples a step, side of a sample [packed px, a multiple of what the
+        network halves it to].
     learning_rate : float
         Peak rate of Adam; warmed up over 200 steps (a tenth of a short run), then a cosine
         to 2 % of it.
@@ -151,7 +152,10 @@ def _check(path: Path, recipe: Recipe) -> Recipe:
     bad += [key for key, choices in _CHOICES.items() if getattr(recipe, key) not in choices]
     if recipe.ratio_max < 1:
         bad.append("ratio_max")
-    if recipe.patch % 2 ** (len(recipe.network.widths) - 1):
+    network = recipe.network
+    if network.unshuffle < 1:
+        bad.append("network.unshuffle")
+    elif recipe.patch % (network.unshuffle * 2 ** (len(network.widths) - 1)):
         bad.append("patch")
     if recipe.network.backbone not in ("unet", "nafnet"):
         bad.append("network.backbone")
