@@ -50,7 +50,8 @@ class Settings:
     Parameters
     ----------
     steps : int
-        Network passes, >= 1; 0 lets :func:`auto_steps` choose.
+        Network passes, >= 1; 0 goes on after the first as long as it is worth it
+        (:func:`worth_going_on`).
     strength : float
         0 (the amplified capture) to 100 (the restored picture), blended on RAW values.
     headroom : float
@@ -71,16 +72,29 @@ class Settings:
     tile: int | None = None
 
 
-def auto_steps(conditioning: Conditioning) -> int:
-    """Choose the number of passes from the noise after amplification.
+#: Passes of ``--steps auto`` where later ones are worth their time.
+AUTO_STEPS = 3
+
+#: Amplified noise from which later passes gain on still photos too.
+_NOISY = 0.1
+
+
+def worth_going_on(conditioning: Conditioning, *, shaken: bool) -> bool:
+    """Tell whether ``--steps auto`` goes on after the first pass.
+
+    Parameters
+    ----------
+    conditioning : Conditioning
+        Of the photo.
+    shaken : bool
+        Whether the first pass's result shows a shake, which later passes undo.
 
     Notes
     -----
-    The measure is the noise on the stabilized scale that the first pass sees. On the
-    validation set later passes lose up to 0.1 dB where it is below 0.1, and gain 0.01 dB
-    (and 0.001 in SSIM) above, the second pass nearly all of it; the model card has the figures.
+    Of a still photo it depends on the noise on the stabilized scale that the first pass
+    sees: the model card has the figures of the validation set it was fitted on.
     """
-    return 1 if conditioning.amplified_noise < 0.1 else 2
+    return shaken or conditioning.amplified_noise >= _NOISY
 
 
 def condition(

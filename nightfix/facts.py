@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nightfix.amplification import format_exposure_time
-from nightfix.conditioning import Conditioning, Settings, auto_steps
+from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings
 from nightfix.metadata import Metadata
 from nightfix.raw import RawImage
 
@@ -42,13 +42,12 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
     return f"{raw.path.name}: " + ", ".join(facts)
 
 
-def describe_work(conditioning: Conditioning, settings: Settings, restorer: Restorer) -> str:
+def describe_work(settings: Settings, restorer: Restorer) -> str:
     """State what will be done to a photo, and where."""
-    steps = settings.steps or auto_steps(conditioning)
-    plural = "step" if steps == 1 else "steps"
-    how = "" if settings.steps else " (auto)"
+    steps = str(settings.steps or f"1 to {AUTO_STEPS}")
+    plural = "step" if steps == "1" else "steps"
     return (
-        f"{steps} {plural}{how}, {restorer.info.name} on {restorer.device} "
+        f"{steps} {plural}, {restorer.info.name} on {restorer.device} "
         f"in {precision(restorer)}, tile {restorer.tile(settings)}"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nightfix.blending import blend
-from nightfix.conditioning import Conditioning, Settings, auto_steps, condition
+from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, condition
 from nightfix.errors import OutputWriteError
 from nightfix.facts import describe, describe_work, precision
 from nightfix.fingerprint import Standing, settings_fingerprint, standing
@@ -308,9 +308,7 @@ def restore(
     if conditioning is None or restorer is None:
         announce(describe(raw, None) + "; not restored")
         return prepared
-    announce(
-        describe(raw, conditioning) + "; " + describe_work(conditioning, options.settings, restorer)
-    )
+    announce(describe(raw, conditioning) + "; " + describe_work(options.settings, restorer))
     for note in prepared.notes:
         announce(f"note: {note}")
     started = time.perf_counter()
@@ -339,7 +337,7 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         weights=restorer.info.name,
         weights_sha256=restorer.info.sha256,
         ratio=repr(conditioning.amplification.ratio),
-        steps=str(settings.steps or auto_steps(conditioning)),
+        steps=str(settings.steps or "auto"),
         strength=f"{settings.strength:g}",
         chroma="" if chroma is None else f"{chroma:g}",
         headroom=f"{settings.headroom:g}",
@@ -383,7 +381,7 @@ def write(prepared: Prepared) -> Result:
         path=raw.path,
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
-        steps=(options.settings.steps or auto_steps(conditioning)) if conditioning else 0,
+        steps=(options.settings.steps or AUTO_STEPS) if conditioning else 0,
         notes=notes,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from nightfix.arrays import raw_from_array
 from nightfix.batch import options_for
-from nightfix.conditioning import Settings, condition
+from nightfix.conditioning import AUTO_STEPS, Settings, condition
 from nightfix.errors import NightFixError
 from nightfix.fingerprint import settings_fingerprint
 from nightfix.gather import Photo
@@ -28,9 +28,6 @@ _BYTES_PER_PIXEL_OTHERWISE = 3.0
 
 #: Side of the picture on which the network's speed is measured [px].
 _PROBE = 512
-
-#: Passes that are counted where the noise will decide.
-_PASSES_IF_AUTO = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +112,7 @@ def seconds_per_pixel(restorer: Restorer, settings: Settings) -> float:
 
     It runs on a small gray picture; the first run, which warms up, is not counted.
     """
-    settings = replace(settings, steps=settings.steps or _PASSES_IF_AUTO)
+    settings = replace(settings, steps=settings.steps or AUTO_STEPS)
     raw = raw_from_array(np.full((_PROBE, _PROBE), 0.02), noise=(1e-4, 1e-6))
     conditioning = condition(raw, ratio=16)
     restorer.restore(raw, conditioning, replace(settings, steps=1))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nightfix.bayer import CfaPattern, pack_bayer, unpack_bayer
-from nightfix.conditioning import Conditioning, Settings, auto_steps
+from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, worth_going_on
 from nightfix.device import (
     SMALLEST_TILE,
     choose_device,
@@ -154,7 +154,7 @@ class _Frame:
     ) -> None:
         self.network, self.device, self.dtype = restorer.network, restorer.device, restorer.dtype
         self.capture, self.conditioning, self.settings = capture, conditioning, settings
-        self.steps = settings.steps or auto_steps(conditioning)
+        self.steps = settings.steps or AUTO_STEPS
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
         self.done = 0
@@ -188,12 +188,14 @@ class _Frame:
         predicted = self._predict(capture, capture, self._condition(1.0))
         if measured:
             self._measure_shake(predicted)
-        shaken = True
-        for exposure in self.schedule[1:]:
-            light = predicted if shaken else self._shaken(predicted)
+        shaken = self.kernel is not None
+        if not self.settings.steps and not worth_going_on(self.conditioning, shaken=shaken):
+            self.schedule = self.schedule[:1]
+        for number, exposure in enumerate(self.schedule[1:]):
+            # The first pass has kept the shake; from the second on it is put back.
+            light = self._shaken(predicted) if number and shaken else predicted
             sample = self._expose(capture, light, self._condition(exposure), generator)
             predicted = self._predict(sample, capture, self._condition(exposure))
-            shaken = self.kernel is None
         return predicted
 
     def _measure_shake(self, picture: Tensor) -> None:

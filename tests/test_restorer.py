@@ -8,7 +8,7 @@ import torch
 
 from nightfix.amplification import Amplification
 from nightfix.bayer import CFA_PATTERNS, pack_bayer
-from nightfix.conditioning import Conditioning, Settings, auto_steps
+from nightfix.conditioning import Conditioning, Settings
 from nightfix.errors import DeviceMemoryError
 from nightfix.network import condition_of
 from nightfix.noise import NoiseModel
@@ -250,6 +250,21 @@ def test_default_weights_clean_and_keep_brightness(synthetic_raw, default_restor
     assert (moved <= np.maximum(0.01 * regions(amplified), 2 * standard_error)).all()
 
 
-@pytest.mark.parametrize(("ratio", "steps"), [(1.0, 1), (300.0, 2)])
-def test_auto_steps_follow_the_noise(ratio, steps):
-    assert auto_steps(conditioning(ratio)) == steps
+@pytest.mark.parametrize(
+    ("ratio", "kernel", "passes"),
+    [(2.0, _SHARP, 1), (2.0, _SHAKEN, 3), (300.0, _SHARP, 3)],
+    ids=["clean and still", "shaken", "noisy"],
+)
+def test_auto_goes_on_where_it_is_worth_it(
+    tiny_restorer, synthetic_raw, monkeypatch, ratio, kernel, passes
+):
+    forward, done = type(tiny_restorer.network).forward, []
+    monkeypatch.setattr(
+        type(tiny_restorer.network),
+        "forward",
+        lambda self, *inputs: done.append(1) or forward(self, *inputs),
+    )
+    monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: kernel)
+    raw = synthetic_raw(shape=(96, 96), ratio=1.5)
+    tiny_restorer.restore(raw, conditioning(ratio, a=1e-4, b=1e-7), Settings(steps=0, headroom=9))
+    assert len(done) - passes in (0, 1)  # and one more where there are lamps
