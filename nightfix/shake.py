@@ -179,7 +179,8 @@ def estimate_shake(picture: Tensor) -> Tensor:
     Xu, Zheng and Jia, "Unnatural L0 Sparse Representation for Natural Image Deblurring",
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
-    luma = _richest_window(picture.float().mean(0))
+    luma = picture.float().mean(0)
+    luma = luma[_richest_window(luma)]
     luma = luma / luma.flatten().sort().values[int(0.99 * (luma.numel() - 1))].clamp_min(1e-6)
     luma = luma.clamp(0, 1.5)
     kernel = _first_kernel(round(KERNEL_SIZE * _SCALES[0]) | 1)
@@ -197,19 +198,40 @@ def estimate_shake(picture: Tensor) -> Tensor:
     return kernel
 
 
-def _richest_window(luma: Tensor) -> Tensor:
-    """Cut the window with the strongest gradients out of a large picture."""
+def _richest_window(luma: Tensor) -> tuple[slice, slice]:
+    """Return the rows and columns of a large picture's window with the strongest gradients."""
     height, width = luma.shape
     side_y, side_x = min(height, _WINDOW), min(width, _WINDOW)
     if (side_y, side_x) == (height, width):
-        return luma
+        return slice(height), slice(width)
     strength = F.avg_pool2d((_gradients(luma) ** 2).sum(0)[None, None].sqrt(), 16)
     window = (max(1, side_y // 16), max(1, side_x // 16))
     sums = F.avg_pool2d(strength, window, 4)[0, 0]
     best = int(sums.argmax())
     top, left = (64 * (best // sums.shape[1]), 64 * (best % sums.shape[1]))
     top, left = min(top, height - side_y), min(left, width - side_x)
-    return luma[top : top + side_y, left : left + side_x]
+    return slice(top, top + side_y), slice(left, left + side_x)
+
+
+def refit_shake(sharp: Tensor, seen: Tensor) -> Tensor:
+    """Fit a kernel again, to a picture that its first estimate has made sharp.
+
+    Parameters
+    ----------
+    sharp, seen : Tensor, shape (4, h, w)
+        What a later pass made of the picture, and the picture as it was shaken.
+
+    Returns
+    -------
+    Tensor, shape (17, 17)
+        As of :func:`estimate_shake`.
+    """
+    lumas = [picture.float().mean(0).clamp(0, 1.5) for picture in (sharp, seen)]
+    if min(lumas[0].shape) <= 2 * KERNEL_SIZE:
+        return still()[0]
+    window = _richest_window(lumas[1])
+    latent, shaken = (_tapered(luma[window]) for luma in lumas)
+    return _centered(_fit_kernel(latent, shaken, KERNEL_SIZE))
 
 
 def _resized(luma: Tensor, scale: float) -> Tensor:
