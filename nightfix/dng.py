@@ -78,8 +78,8 @@ def write_dng(
         lamps above it) with the largest gain, at most 1, that clips nothing above;
         what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
     linear : bool
-        Write demosaiced camera RGB instead of the mosaic (a Linear DNG), in 16 bit.
-        Gain maps are applied in any case.
+        Write demosaiced camera RGB instead of the mosaic (a Linear DNG): black 0, white
+        65535, what is below black becomes 0. Gain maps are applied in any case.
     compression : {"lossless", "none"}
         Of the samples.
     record : Record or None
@@ -198,9 +198,9 @@ def _file_name_tag(name: str) -> ExifTag:
 def _sample_directory(
     raw: RawImage, *, restored: bool, linear: bool, compression: Compression
 ) -> Ifd:
-    samples, black_level = _samples(raw, linear=linear)
+    samples, black_level, white_level = _samples(raw, linear=linear)
     tags = [
-        *_level_tags(black_level, raw.white_level, planes=samples.shape[2:]),
+        *_level_tags(black_level, white_level, planes=samples.shape[2:]),
         *_area_tags(raw),
         *_noise_tags(raw.metadata, restored=restored),
         *_opcode_tags(raw.opcodes, untouched=not (restored or linear)),
@@ -217,18 +217,22 @@ def _sample_directory(
     return sample_directory(samples, tags, compression)
 
 
-def _samples(raw: RawImage, *, linear: bool) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """Return samples and black level [DN]: (H, W) of a mosaic, else (H, W, planes)."""
+def _samples(
+    raw: RawImage, *, linear: bool
+) -> tuple[NDArray[np.uint16], NDArray[np.float32], float]:
+    """Return samples, black and white level [DN]: (H, W) of a mosaic, else (H, W, planes).
+
+    Demosaiced samples begin at 0: editors do not agree on how a black level of
+    several planes is written, and tint the shadows.
+    """
     if raw.cfa_pattern is None:
-        return to_dn(raw, raw.mosaic)[..., None], raw.black_level
+        return to_dn(raw, raw.mosaic)[..., None], raw.black_level, raw.white_level
     if not linear:
-        return to_dn(raw, raw.mosaic), raw.black_level
-    black = np.float32(raw.black_level.mean())
+        return to_dn(raw, raw.mosaic), raw.black_level, raw.white_level
     light = demosaic_camera(raw)
-    light *= np.float32(raw.white_level) - black
-    light += black
+    light *= 65535
     samples = np.clip(np.rint(light, out=light), 0, 65535, out=light).astype(np.uint16)
-    return samples, np.full((1, 1), black, np.float32)
+    return samples, np.zeros((1, 1), np.float32), 65535.0
 
 
 def _level_tags(

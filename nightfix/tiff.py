@@ -98,7 +98,6 @@ def write_tiff(
     packet = make_packet(raw.metadata.xmp, record or Record(), developed=True)
     height, width = rgb.shape[:2]
     rows = min(height, max(1, _STRIP_BYTES // (3 * depth // 8 * width)))
-    samples = _samples(rgb, depth)
     with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
         root = Ifd(
             tags=[
@@ -107,7 +106,7 @@ def write_tiff(
                 tag(700, BYTE, *packet),
                 tag(34675, UNDEFINED, *profile),  # ICC profile
             ],
-            pieces=list(_encode_strips(samples, rows, compression)),
+            pieces=list(_encode_strips(rgb, rows, depth, compression)),
             children=carried_directories(
                 raw.metadata,
                 width=width,
@@ -155,16 +154,14 @@ def _predictor(depth: Depth, compression: Compression) -> int:
 
 
 def _encode_strips(
-    samples: NDArray[np.uint16] | NDArray[np.float32], rows: int, compression: Compression
+    rgb: NDArray[np.float32], rows: int, depth: Depth, compression: Compression
 ) -> Iterator[bytes]:
     """Take differences of neighbors (16 bit: modulo 2^16; 32 bit: byte by byte), deflate."""
-    for strip in range(math.ceil(samples.shape[0] / rows)):
-        part = samples[strip * rows : (strip + 1) * rows]
+    for strip in range(math.ceil(rgb.shape[0] / rows)):
+        samples = _samples(rgb[strip * rows : (strip + 1) * rows], depth)
         if compression == "none":
-            yield part.tobytes()
+            yield samples.tobytes()
             continue
-        if part.dtype.kind == "f":
-            predicted = imagecodecs.floatpred_encode(part, axis=-2)
-        else:
-            predicted = imagecodecs.delta_encode(part, axis=-2)
+        predict = imagecodecs.floatpred_encode if depth == 32 else imagecodecs.delta_encode
+        predicted = predict(samples, axis=-2)
         yield bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))

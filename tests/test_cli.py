@@ -56,7 +56,13 @@ def test_a_pipe_gets_no_progress_bar(run):
 
 @pytest.mark.parametrize(
     ("kind", "suffixes"),
-    [("tiff", {".tif"}), ("dng", {".dng"}), ("both", {".tif", ".dng"})],
+    [
+        ("tiff", {".tif"}),
+        ("dng", {".dng"}),
+        ("both", {".tif", ".dng"}),
+        ("linear-dng", {".dng"}),
+        ("both,jpeg,png,avif", {".tif", ".dng", ".jpg", ".png", ".avif"}),
+    ],
 )
 def test_format_says_which_files_are_written(run, tmp_path, kind, suffixes):
     assert run("--format", kind, "-o", tmp_path / "out").exit_code == 0
@@ -106,6 +112,10 @@ WRONG_CALLS = {
     "two ratios": (["enhance", "x.dng", "--ratio", "9", "--ev", "3"], 2, "one of"),
     "strength 101": (["enhance", "x.dng", "--strength", "101"], 2, "100"),
     "exposure": (["enhance", "x.dng", "--target-exposure", "soon"], 2, "soon"),
+    "format": (["enhance", "x.dng", "--format", "dng,gif"], 2, "linear-dng"),
+    "no format": (["enhance", "x.dng", "--format", ""], 2, "linear-dng"),
+    "one name": (["enhance", "x.dng", "--format", "dng,linear-dng"], 2, "same name"),
+    "floats in a DNG": (["enhance", "x.dng", "--format", "dng", "--depth", "32"], 2, "tiff"),
     "balance": (["enhance", "x.dng", "--white-balance", "red"], 2, "as-shot"),
     "balance of zero": (["enhance", "x.dng", "--white-balance", "0,1,1"], 2, "as-shot"),
     "missing file": (["enhance", "none.dng", "--no-restore"], 3, "hint:"),
@@ -205,6 +215,38 @@ def test_info_says_what_there_is(photo):
     words = ("Synthetic", "1/30 s", "3200", "RGGB", "black 512", "white 16383", "NoiseProfile")
     assert result.exit_code == 0
     assert [word for word in words if word not in result.stdout] == []
+
+
+@pytest.mark.parametrize("kind", ["tiff", "dng", "linear-dng", "jpeg"])
+def test_info_says_how_a_result_was_made(run, tmp_path, kind):
+    run("--format", kind, "-o", tmp_path / "out", "--ratio", "16", "--seed", "5", "--steps", "2")
+    result = runner.invoke(app, ["info", str(next((tmp_path / "out").iterdir()))])
+    assert result.exit_code == 0
+    assert "restored by NightFix" in result.stdout
+    assert "--ratio 16.0 --steps 2 --strength 100 --headroom 3 --seed 5" in result.stdout
+    assert "tiny (SHA-256 " in result.stdout
+    assert ("Synthetic" in result.stdout) == (kind == "dng")
+    assert "metered" not in result.stdout
+
+
+def test_a_result_is_repeated_by_what_info_says(run, tmp_path, photo):
+    run("--format", "dng", "-o", tmp_path / "one", "--ratio", "16", "--no-deblur")
+    first = next((tmp_path / "one").iterdir())
+    said = runner.invoke(app, ["info", str(first)]).stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("made with:"))
+    options = line.split()[2:]
+    at = options.index("--weights")
+    run("--format", "dng", "-o", tmp_path / "two", *options[:at], *options[at + 2 :])
+    assert np.array_equal(
+        read_raw(first).mosaic, read_raw(next((tmp_path / "two").iterdir())).mosaic
+    )
+
+
+def test_compression_and_depth_are_passed_on(run, tmp_path):
+    run("--no-restore", "--depth", "32", "--compression", "none", "-o", tmp_path / "out")
+    with tifffile.TiffFile(next((tmp_path / "out").iterdir())) as file:
+        page = file.pages.first
+        assert (page.dtype, page.compression) == (np.float32, tifffile.COMPRESSION.NONE)
 
 
 def test_dng_of_a_restored_photo_declares_its_gain(run, tmp_path):

@@ -9,14 +9,24 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import rawpy
-from tiff_tree import Directory, complaints, make_metadata, make_raw, read_tree, text
+from tiff_tree import (
+    Directory,
+    complaints,
+    make_metadata,
+    make_raw,
+    rational,
+    read_tree,
+    text,
+)
 
 from nightfix import __version__
 from nightfix.bayer import CFA_PATTERNS, CfaPattern, site_values
 from nightfix.dng import scale_to_fit, write_dng
 from nightfix.errors import OutputExistsError, OutputWriteError
-from nightfix.metadata import Exposure, Metadata
+from nightfix.isp import demosaic_camera
+from nightfix.metadata import ExifTag, Exposure, Metadata
 from nightfix.raw import Area, RawImage, read_raw, to_dn
+from nightfix.sensor_data import Compression
 
 
 class ReadBack(NamedTuple):
@@ -326,6 +336,70 @@ def test_noise_below_black_is_kept_down_to_zero(tmp_path: Path) -> None:
     samples = read_back(tmp_path / "a.dng").samples
     assert samples[0, 0] == 0
     assert samples[1, 1] == 4096 - round(0.01 * (65520 - 4096))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (63, 65), (530, 37)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("cfa_pattern", ["GBRG", None])
+def test_uncompressed_samples_survive(
+    tmp_path: Path, rng: np.random.Generator, shape: tuple[int, int], cfa_pattern: CfaPattern | None
+) -> None:
+    samples = noise(rng, shape, 4095)
+    raw = make_raw(samples, cfa_pattern=cfa_pattern)
+    write_dng(tmp_path / "a.dng", raw, restored=False, compression="none")
+    np.testing.assert_array_equal(read_back(tmp_path / "a.dng").samples, samples)
+    assert samples_of(tmp_path / "a.dng").values[259] == [1]
+    assert complaints(tmp_path / "a.dng") == []
+
+
+@pytest.mark.parametrize("compression", ["lossless", "none"])
+@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+def test_linear_dng_is_the_demosaiced_mosaic(
+    tmp_path: Path, rng: np.random.Generator, cfa_pattern: CfaPattern, compression: Compression
+) -> None:
+    raw = make_raw(noise(rng, (63, 85), 4095), cfa_pattern=cfa_pattern, black=(250, 252, 254, 256))
+    path = tmp_path / "a.dng"
+    write_dng(path, raw, restored=False, linear=True, compression=compression)
+    directory = samples_of(path)
+    assert (directory.values[262], directory.values[277]) == ([34892], [3])
+    assert directory.values[258] == [16] * 3
+    assert 33422 not in directory.codes
+    with rawpy.imread(str(path)) as back:
+        samples = back.raw_image_visible[..., :3].astype(np.float64)
+    black, white = directory.numbers(50714), directory.numbers(50717)
+    assert (black, white) == ([0] * 3, [65535] * 3)
+    light = samples / 65535 * 2 ** (read_tree(path)["0"].numbers(50730)[0] - 0.25)
+    demosaiced = demosaic_camera(raw)
+    # Below black and above white it is cut.
+    fits = (samples > 0) & (samples < 65535)
+    assert fits.mean() > 0.7
+    assert np.abs(light - demosaiced)[fits].max() < 2e-5
+    assert complaints(path) == []
+
+
+def test_demosaicing_leaves_each_sample_as_it_is(rng: np.random.Generator) -> None:
+    raw = make_raw(noise(rng, (60, 80), 4095))
+    rgb = demosaic_camera(raw)
+    np.testing.assert_allclose(rgb[0::2, 0::2, 0], raw.mosaic[0::2, 0::2], atol=1e-6)
+    np.testing.assert_allclose(rgb[0::2, 1::2, 1], raw.mosaic[0::2, 1::2], atol=1e-6)
+    np.testing.assert_allclose(rgb[1::2, 1::2, 2], raw.mosaic[1::2, 1::2], atol=1e-6)
+
+
+def test_profile_of_the_source_survives(tmp_path: Path) -> None:
+    profile = (
+        text(50936, "Acme Standard"),
+        ExifTag(50940, 11, 4, np.array([0, 0, 1, 1], "<f4").tobytes()),
+        rational(51125, 0, 1, 0, 1, 1, 1, 1, 1),
+    )
+    metadata = replace(make_metadata(), profile=profile)
+    raw = make_raw(np.zeros((32, 32), np.uint16), metadata=metadata)
+    write_dng(tmp_path / "a.dng", raw, restored=True)
+    main, samples = read_tree(tmp_path / "a.dng")["0"], samples_of(tmp_path / "a.dng")
+    assert main.values[50936] == b"Acme Standard\0"
+    assert 50940 in main.codes
+    assert samples.values[51125] == [0, 0, 1, 1]
+    assert 51125 not in main.codes
+    again = read_raw(tmp_path / "a.dng").metadata.profile
+    assert again == profile
 
 
 def test_even_light_compresses(tmp_path: Path) -> None:

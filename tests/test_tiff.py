@@ -18,7 +18,8 @@ from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
 from nightfix.metadata import ExifTag, Exposure
 from nightfix.raw import RawImage
-from nightfix.tiff import write_tiff
+from nightfix.sensor_data import Compression
+from nightfix.tiff import Depth, write_tiff
 
 
 @pytest.fixture
@@ -49,6 +50,38 @@ def test_pixels_survive(
     write_tiff(tmp_path / "a.tif", rgb, raw, color_space="srgb")
     back = tifffile.imread(tmp_path / "a.tif")
     np.testing.assert_array_equal(back.reshape(samples.shape), samples)
+
+
+@pytest.mark.parametrize("stored", [(16, "none"), (32, "none"), (32, "lossless")], ids=str)
+@pytest.mark.parametrize("shape", [(7, 1), (33, 47), (250, 1501)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_depths_and_compressions_survive(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    raw: RawImage,
+    shape: tuple[int, int],
+    stored: tuple[Depth, Compression],
+) -> None:
+    depth, compression = stored
+    rgb = rng.random((*shape, 3), np.float32) * (9 if depth == 32 else 1)
+    path = tmp_path / "a.tif"
+    write_tiff(path, rgb, raw, color_space="srgb", depth=depth, compression=compression)
+    back = tifffile.imread(path).reshape(rgb.shape)
+    expected = rgb if depth == 32 else np.rint(rgb * 65535).astype(np.uint16)
+    np.testing.assert_array_equal(back, expected)
+    assert complaints(path) == []
+    assert read_tree(path)["0"].values[258] == [depth] * 3
+    assert read_tree(path)["0"].values[339] == [3 if depth == 32 else 1] * 3
+
+
+def test_floats_have_a_linear_profile(tmp_path: Path, raw: RawImage) -> None:
+    path = tmp_path / "a.tif"
+    write_tiff(path, np.zeros((8, 8, 3), "f4"), raw, color_space="rec2020", depth=32)
+    with tifffile.TiffFile(path) as file:
+        profile = bytes(file.pages.first.iccprofile)
+    curve = b"para" + bytes(4) + bytes(4) + (65536).to_bytes(4, "big")
+    assert profile == icc_profile(COLOR_SPACES["rec2020"].linear)
+    assert curve in profile
+    assert "Linear Rec. ITU-R BT.2020".encode("utf-16-be") in profile
 
 
 def test_out_of_range_is_clipped(tmp_path: Path, raw: RawImage) -> None:

@@ -96,6 +96,7 @@ def _photo(raw: RawImage) -> dict[str, str]:
             _LIGHTS.get(m.illuminant, str(m.illuminant)) for m in raw.color_matrices
         )
         or unknown,
+        "exposure": f"{raw.baseline_exposure:+.3g} EV to be added (BaselineExposure)",
         "clipped": f"{100 * float(np.mean(raw.mosaic >= 0.999)):.3g} % of the samples",
     }
 
