@@ -170,14 +170,14 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*plain)
 
 
-def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts IMG_2 before IMG_10.
+def natural_order(name: str) -> tuple[list[tuple[bool, int, str]], str]:
+    """Return a key that sorts IMG_2 before IMG_10, and numbers before letters.
 
-    >>> sorted(["IMG_10.NEF", "IMG_2.NEF"], key=natural_order)
-    ['IMG_2.NEF', 'IMG_10.NEF']
+    >>> sorted(["IMG_10.NEF", "a.NEF", "IMG_2.NEF", "06.NEF"], key=natural_order)
+    ['06.NEF', 'a.NEF', 'IMG_2.NEF', 'IMG_10.NEF']
     """
-    parts = re.findall(r"\d+|\D+", name.casefold())
-    return [(int(p), "") if p.isascii() and p.isdigit() else (0, p) for p in parts], name
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(False, int(p), "") if p.isdecimal() else (True, 0, p) for p in parts], name
 
 
 def near_file(path: Path) -> str | None:

@@ -88,7 +88,7 @@ def test_results_of_other_settings_are_kept_and_told(photos, options, tiny_resto
 def test_an_overlap_of_network_reading_and_writing(photos, options, tiny_restorer, monkeypatch):
     """While photo 1 is in the network, photo 2 is read and photo 0 written."""
     events: list[str] = []
-    met = threading.Barrier(2, timeout=20)
+    met = threading.Barrier(2, timeout=600)
     real = {name: getattr(batch, name) for name in ("prepare", "restore", "write")}
 
     def prepare(path, *rest):

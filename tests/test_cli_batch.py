@@ -228,7 +228,7 @@ def test_an_interrupt_leaves_whole_results_only(started, tmp_path, synthetic_raw
     process = started(card, "-o", out)
     process.stdout.readline()  # the first is done
     process.send_signal(number)
-    rest, said = process.communicate(timeout=60)
+    rest, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "interrupted: what was finished is kept" in said
     assert "done " in said
@@ -237,7 +237,7 @@ def test_an_interrupt_leaves_whole_results_only(started, tmp_path, synthetic_raw
     assert len(tree(out)) == told
     assert not [name for name in tree(out) if name.startswith(".")]
     again = started(card, "-o", out)
-    rest, said = again.communicate(timeout=120)
+    rest, said = again.communicate(timeout=600)
     assert again.returncode == 0
     assert len(rest.splitlines()) == 20 - told
 
@@ -252,5 +252,5 @@ def test_watching_goes_on_until_interrupted(started, card, tmp_path):
     assert process.stdout.readline().strip().endswith("later_nightfix.tif")
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert process.returncode == 130

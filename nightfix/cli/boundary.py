@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -37,12 +38,17 @@ def exit_code(error: NightFixError) -> int:
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), BUG)
 
 
-def report(error: NightFixError) -> None:
-    """Write an error and what to do about it on stderr."""
+def to_stderr(line: str) -> None:
+    """Write a line on stderr."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def report(error: NightFixError, say: Callable[[str], None] = to_stderr) -> None:
+    """Say an error and what to do about it, on stderr."""
     if os.environ.get("NIGHTFIX_DEBUG"):
         traceback.print_exception(error)
-    print(f"error: {printable(error.message)}", file=sys.stderr)
-    print(f"hint: {printable(error.hint)}", file=sys.stderr)
+    say(f"error: {error.message}")
+    say(f"hint: {error.hint}")
 
 
 def finish(failures: list[NightFixError]) -> None:

@@ -73,7 +73,7 @@ class Report:
 
     def tell_error(self, path: Path, error: NightFixError) -> None:
         """Tell that a photo failed."""
-        report(error)
+        report(error, self.display.say)
 
     def tell_skipped(self, outcome: Outcome) -> None:
         """Tell that there was nothing to do for a photo."""
@@ -170,7 +170,7 @@ class JsonReport(Report):
 
     def tell_error(self, path: Path, error: NightFixError) -> None:
         """Tell that a photo failed."""
-        report(error)
+        report(error, self.display.say)
         self.write(events.error_event(path, error, exit_code(error)))
 
     def tell_skipped(self, outcome: Outcome) -> None:
@@ -229,7 +229,7 @@ class Forecast:
             self._write(events.planned_event(planned, seconds), text)
 
     def _error(self, path: Path, error: NightFixError) -> None:
-        report(error)
+        report(error, self.display.say)
         if self.json:
             print(json.dumps(events.error_event(path, error, exit_code(error))), flush=True)
 
