@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -27,6 +26,7 @@ from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
 from nightfix.metadata import ExifTag
 from nightfix.output import replacing
+from nightfix.parallel import in_parallel
 from nightfix.raw import RawImage
 from nightfix.record import Record
 from nightfix.sensor_data import Compression
@@ -158,13 +158,15 @@ def _encode_strips(
     samples: NDArray[np.uint16] | NDArray[np.float32], rows: int, compression: Compression
 ) -> Iterator[bytes]:
     """Take differences of neighbors (16 bit: modulo 2^16; 32 bit: byte by byte), deflate."""
-    for strip in range(math.ceil(samples.shape[0] / rows)):
-        part = samples[strip * rows : (strip + 1) * rows]
+
+    def encode(start: int) -> bytes:
+        part = samples[start : start + rows]
         if compression == "none":
-            yield part.tobytes()
-            continue
+            return part.tobytes()
         if part.dtype.kind == "f":
             predicted = imagecodecs.floatpred_encode(part, axis=-2)
         else:
             predicted = imagecodecs.delta_encode(part, axis=-2)
-        yield bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
+        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
+
+    return in_parallel(encode, range(0, samples.shape[0], rows))
