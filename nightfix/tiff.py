@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -27,6 +26,7 @@ from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
 from nightfix.metadata import ExifTag
 from nightfix.output import replacing
+from nightfix.parallel import in_parallel
 from nightfix.raw import RawImage
 from nightfix.record import Record
 from nightfix.sensor_data import Compression
@@ -157,11 +157,13 @@ def _encode_strips(
     rgb: NDArray[np.float32], rows: int, depth: Depth, compression: Compression
 ) -> Iterator[bytes]:
     """Take differences of neighbors (16 bit: modulo 2^16; 32 bit: byte by byte), deflate."""
-    for strip in range(math.ceil(rgb.shape[0] / rows)):
-        samples = _samples(rgb[strip * rows : (strip + 1) * rows], depth)
+
+    def encode(start: int) -> bytes:
+        part = _samples(rgb[start : start + rows], depth)
         if compression == "none":
-            yield samples.tobytes()
-            continue
+            return part.tobytes()
         predict = imagecodecs.floatpred_encode if depth == 32 else imagecodecs.delta_encode
-        predicted = predict(samples, axis=-2)
-        yield bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
+        predicted = predict(part, axis=-2)
+        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
+
+    return in_parallel(encode, range(0, rgb.shape[0], rows))

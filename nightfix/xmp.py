@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.dom import Node
 from xml.dom.minidom import Document, Element, parseString
 from xml.parsers.expat import ExpatError
@@ -38,6 +38,9 @@ _EXIF_SIZES = frozenset({"PixelXDimension", "PixelYDimension", "NativeDigest"})
 
 #: How much of a file is searched for a packet [bytes].
 _LONGEST_SCAN = 256 << 20
+
+#: Bounds for hostile packets: real ones have some thousand elements, some ten deep.
+_MOST_ELEMENTS, _DEEPEST = 200_000, 100
 
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _END = '<?xpacket end="w"?>'
@@ -93,13 +96,15 @@ def read_record(packet: bytes) -> Record | None:
 def record_of_file(path: Path) -> Record | None:
     """Return how a result of NightFix was made; None of any other file, or if it cannot be read."""
     try:
+        if not path.is_file():  # a pipe may never begin
+            return None
         with path.open("rb") as file:
             tags = read_tags(file)
             packet = tags.xmp
             if not tags.images:
                 file.seek(0)
                 packet = packet or _scan(file.read(_LONGEST_SCAN))
-    except OSError:
+    except (OSError, ValueError):  # the latter for a NUL in the name
         return None
     return read_record(packet)
 
@@ -138,13 +143,28 @@ def copy_sidecars(photo: Path, result: Path) -> None:
 def _parse(packet: bytes) -> Document | None:
     """Parse a packet; None if it is no XML, no XMP, or declares entities, which XMP does not."""
     packet = packet.strip(b"\0 \t\r\n")
-    if not packet or b"<!" in packet.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
+    # Packets in files are UTF-8; in UTF-16 the declarations below could not be seen.
+    if not packet or b"\0" in packet or packet.count(b"<") > _MOST_ELEMENTS:
+        return None
+    if b"<!" in packet.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
         return None
     try:
         document = parseString(packet)
     except (ExpatError, ValueError, LookupError):
         return None
-    return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
+    return document if _is_shallow(document) and _has_rdf(document) else None
+
+
+def _is_shallow(document: Document) -> bool:
+    """Tell whether elements are nested as in real packets: what walks them calls itself."""
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in node.childNodes]
+    return not level
+
+
+def _has_rdf(document: Document) -> bool:
+    return bool(document.getElementsByTagNameNS(_RDF, "RDF"))
 
 
 def _descriptions(rdf: Element) -> Iterator[Element]:

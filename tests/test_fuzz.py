@@ -18,7 +18,9 @@ from nightfix.errors import InputError
 from nightfix.isp import develop
 from nightfix.metadata import read_tags
 from nightfix.raw import RawImage, read_raw
+from nightfix.record import Record
 from nightfix.truncation import declared_size
+from nightfix.xmp import make_packet, read_record
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 
@@ -98,3 +100,33 @@ def test_any_directory_is_read(order: str, entries: list[tuple[int, ...]], rest:
 def test_any_bytes_are_read(start: bytes, rest: bytes) -> None:
     file = io.BytesIO(start + rest)
     assert declared_size(file, read_tags(file)) >= 0
+
+
+RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+EVIL_PACKETS = {
+    "deep": f"<rdf:RDF {RDF}>" + "<a>" * 50_000 + "</a>" * 50_000 + "</rdf:RDF>",
+    "deep enough": f"<rdf:RDF {RDF}>" + "<a>" * 900 + "</a>" * 900 + "</rdf:RDF>",
+    "many": f"<rdf:RDF {RDF}>" + "<a/>" * 300_000 + "</rdf:RDF>",
+    "laughs": f"<!DOCTYPE x [<!ENTITY l0 'ha'>{LAUGHS}]><rdf:RDF {RDF}>&l9;</rdf:RDF>",
+    "outside": f'<!DOCTYPE x SYSTEM "file:///etc/passwd"><rdf:RDF {RDF}/>',
+    "cut": f"<rdf:RDF {RDF}><a",
+    "no text": "\x00\x01\udcff",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("packet", EVIL_PACKETS.values(), ids=EVIL_PACKETS)
+def test_an_evil_packet_counts_as_none(packet: str, encoding: str) -> None:
+    data = packet.encode(encoding, "surrogatepass")
+    assert read_record(data) is None
+    made = make_packet(data, Record(), developed=False)
+    assert made == make_packet(b"", Record(), developed=False)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_any_packet_is_read(data: bytes) -> None:
+    assert make_packet(
+        b"<rdf:RDF " + RDF.encode() + b">" + data + b"</rdf:RDF>", Record(), developed=True
+    )

@@ -50,7 +50,7 @@ def benchmark(
         bool,
         typer.Option(
             "--darktable",
-            help="Measure darktable's export of the same photos too, where it is installed.",
+            help="Measure darktable's export with its profiled denoise too, if it is installed.",
         ),
     ] = False,
     json: Annotated[
@@ -94,7 +94,9 @@ def benchmark(
     for size in megapixels if darktable else ():
         if (seconds := measure_darktable(size)) is not None:
             neighbors[size] = seconds
-            print(f"darktable, {size:g} MP: {seconds:.1f} s")
+            ours = [m for m in measurements if m.case.megapixels == size]
+            times = ", ".join(f"{m.seconds['all'] / seconds:.1f}" for m in ours)
+            print(f"darktable, {size:g} MP: {seconds:.1f} s; the above take {times} times as long")
     if json is not None:
         try:
             json.write_text(as_json(measurements, neighbors) + "\n", "utf-8")

@@ -26,6 +26,7 @@ from nightfix.isp.highlights import recover_highlights, saturation_levels
 from nightfix.isp.orientation import orient, undo_orientation
 from nightfix.isp.tone import fit_gamut, tone_map
 from nightfix.isp.white_balance import Balance, WhiteBalance, choose_white_balance
+from nightfix.parallel import in_parallel
 from nightfix.raw import RawImage, apply_gain_maps, finite
 
 __all__ = ["Balance", "Tone", "WhiteBalance", "choose_white_balance", "demosaic_camera", "develop"]
@@ -98,11 +99,16 @@ def develop(
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
     picture = np.empty(upright, np.float32)
     sensor_view = undo_orientation(picture, raw.orientation)
-    for tile_rows, tile_columns in tiles(rows, columns):
+
+    def develop_one(part: tuple[range, range]) -> None:
+        tile_rows, tile_columns = part
         tile = _develop_tile(raw, recipe, tile_rows, tile_columns)
         top, left = tile_rows.start - rows.start, tile_columns.start - columns.start
         area = sensor_view[top : top + len(tile_rows), left : left + len(tile_columns)]
         area[...] = np.moveaxis(tile, 0, -1)
+
+    for _ in in_parallel(develop_one, tiles(rows, columns)):
+        pass
     return picture
 
 
