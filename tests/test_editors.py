@@ -144,7 +144,7 @@ def test_a_restored_dng_keeps_color_and_place(exported: Exported) -> None:
     shown, expected = exported.of(lit, restored=True), exported.of(darker)
     away = np.s_[: shown.shape[0] // 2]
     assert shown.shape == exported.picture.shape
-    assert np.abs(shown - expected)[away].mean() < 0.5
+    assert np.abs(shown - expected)[away].mean() < 2
     assert expected.mean() < exported.picture.mean() - 10
 
 
