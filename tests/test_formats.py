@@ -11,7 +11,7 @@ from tiff_tree import make_raw
 from nightfix import formats
 from nightfix.formats import FORMATS, TABLE, WriteOptions, write_results
 from nightfix.isp import develop
-from nightfix.pipeline import EnhanceOptions, output_paths
+from nightfix.pipeline import EnhanceOptions, output_names
 from nightfix.record import Record
 from nightfix.xmp import record_of_file
 
@@ -49,7 +49,7 @@ def test_a_picture_is_developed_once_for_all_formats(
 def test_two_formats_of_one_name_are_a_wrong_call() -> None:
     options = EnhanceOptions(formats=("dng", "linear-dng"))
     with pytest.raises(ValueError, match="dng and linear-dng"):
-        output_paths(Path("photo.ARW"), options)
+        output_names(Path("photo.ARW"), options)
 
 
 def test_floats_are_the_light_of_the_scene(tmp_path: Path) -> None:
