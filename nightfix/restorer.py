@@ -24,7 +24,7 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage
-from nightfix.shake import deconvolve, estimate_shake, is_shake, remaining_error, shake
+from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
 from nightfix.tiling import local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
@@ -33,6 +33,10 @@ _ANCHOR = 32
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
+
+
+#: Root mean square of what the network gets wrong where there is no noise [white].
+_SMALLEST_ERROR = 1e-3
 
 
 class Restorer:
@@ -160,7 +164,6 @@ class _Frame:
         self.done = 0
         blur = conditioning.blur
         self.told = 0.0 if blur is None else 1.0 if blur else -1.0
-        self.kernel: Tensor | None = None
         self.schedule = exposure_schedule(float(self._condition(1.0).reference), self.steps)
 
     def restore(self) -> Tensor:
@@ -171,41 +174,48 @@ class _Frame:
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
         self.progress(self.done, self.done)
+        if self.told < 1:
+            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
         return anchor_brightness(restored, self.capture, self.conditioning)
 
     def _sample(self, ratio: float) -> Tensor:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Where there are later passes to undo a shake, the first one keeps it, and the
-        shake is measured on its result. From then on light is drawn as the shaken camera
-        would have gone on seeing it.
+        shake is measured on its result. Light is then drawn from that result, as the
+        shaken camera would have gone on seeing it, and the deconvolved sample counts half.
         """
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
         measured = len(self.schedule) > 1 and self.network.config.deconvolution
         if measured:
             self.told = -1.0
-        predicted = self._predict(capture, capture, self._condition(1.0))
-        if measured:
-            self._measure_shake(predicted)
-        shaken = self.kernel is not None
+        light = predicted = self._predict([capture, capture], self._condition(1.0))
+        kernel = self._measure_shake(predicted) if measured else None
+        shaken = kernel is not None
         if not self.settings.steps and not worth_going_on(self.conditioning, shaken=shaken):
             self.schedule = self.schedule[:1]
-        for number, exposure in enumerate(self.schedule[1:]):
-            # The first pass has kept the shake; from the second on it is put back.
-            light = self._shaken(predicted) if number and shaken else predicted
-            sample = self._expose(capture, light, self._condition(exposure), generator)
-            predicted = self._predict(sample, capture, self._condition(exposure))
+        for exposure in self.schedule[1:]:
+            told = self._condition(exposure)
+            sample = self._expose(capture, light, told, generator)
+            if kernel is None:
+                light = predicted = self._predict([sample, capture], told)
+            else:
+                undone = self._deconvolved(sample, kernel, told)
+                predicted = self._predict([sample, capture, undone], told)
+                predicted = predicted.add_(undone).mul_(0.5)
         return predicted
 
-    def _measure_shake(self, picture: Tensor) -> None:
-        """Estimate the shake, and keep it unless it is none or is not to be undone."""
+    def _measure_shake(self, picture: Tensor) -> Tensor | None:
+        """Estimate the shake; None if there is none or it is not to be undone."""
         wanted = self.conditioning.blur
         if wanted is False:
-            return
-        kernel = estimate_shake(picture)
-        if wanted or is_shake(kernel):
-            self.kernel, self.told = kernel[None], 1.0
+            return None
+        kernel = estimate_shake(picture) if wanted else find_shake(picture)
+        if kernel is None:
+            return None
+        self.told = 1.0
+        return kernel[None]
 
     def _expose(
         self, capture: Tensor, light: Tensor, told: Condition, generator: torch.Generator
@@ -228,19 +238,12 @@ class _Frame:
         ratio = ratio or self.conditioning.amplification.ratio
         return condition_of((ratio, exposure, noise.a, noise.b, self.told))
 
-    def _shaken(self, planes: Tensor) -> Tensor:
-        """Shake sharp planes as the camera was, one plane at a time to save memory."""
-        assert self.kernel is not None
-        return torch.cat([shake(plane[None, None], self.kernel)[0] for plane in planes])
-
-    def _deconvolved(self, sample: Tensor, told: Condition) -> Tensor | None:
-        """Undo the shake of a sample as far as Wiener's filter can."""
-        if self.kernel is None:
-            return None
+    def _deconvolved(self, sample: Tensor, kernel: Tensor, told: Condition) -> Tensor:
+        """Undo the shake of a sample without a network, a plane at a time to save memory."""
         light = sample.clamp(0, 1).mean()
         noise = remaining_error(told.ratio * told.a * light + told.ratio**2 * told.b)
         planes = (plane[None, None].clamp_max(CEILING) for plane in sample)
-        return torch.cat([deconvolve(plane, self.kernel, noise)[0] for plane in planes])
+        return torch.cat([deconvolve(plane, kernel, noise)[0] for plane in planes])
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
@@ -253,21 +256,17 @@ class _Frame:
             return restored
         capture = self.capture * lower
         told = self._condition(1.0, lower)
-        lamps = self._predict(capture, capture, told, wanted=weight[0] > 0)
+        lamps = self._predict([capture, capture], told, wanted=weight[0] > 0)
         return torch.lerp(restored, lamps * (ratio / lower), weight)
 
     def _predict(
-        self,
-        sample: Tensor,
-        capture: Tensor,
-        told: Condition,
-        wanted: Tensor | None = None,
+        self, frames: list[Tensor], told: Condition, wanted: Tensor | None = None
     ) -> Tensor:
-        """Run one pass over the frame; halve the tiles as long as memory runs out."""
+        """Run one pass over the frame; halve the tiles as long as memory runs out.
+
+        ``frames``: the sample, the capture and, of a measured shake, the deconvolved sample.
+        """
         condition = Condition(*(number.to(self.device) for number in told))
-        frames = [sample, capture]
-        if (deconvolved := self._deconvolved(sample, told)) is not None:
-            frames.append(deconvolved)
         while True:
             done = self.done
             try:
@@ -289,20 +288,13 @@ class _Frame:
             self.tile = max(self.tile // 2, self.network.multiple)
 
     @torch.inference_mode()
-    def _network(
-        self,
-        condition: Condition,
-        sample: Tensor,
-        capture: Tensor,
-        deconvolved: Tensor | None = None,
-    ) -> Tensor:
-        def moved(frame: Tensor) -> Tensor:
-            return frame.to(self.device, memory_format=torch.channels_last)
-
-        given = None if deconvolved is None else moved(deconvolved)
+    def _network(self, condition: Condition, *frames: Tensor) -> Tensor:
+        sample, capture, *deconvolved = (
+            frame.to(self.device, memory_format=torch.channels_last) for frame in frames
+        )
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(moved(sample), moved(capture), condition, given)
+            answer: Tensor = self.network(sample, capture, condition, *deconvolved)
         return answer.float().cpu()
 
     def _advance(self) -> None:
@@ -310,6 +302,35 @@ class _Frame:
         shape = (self.capture.shape[1], self.capture.shape[2])
         total = len(self.schedule) * sum(1 for _ in tiles(shape, self.tile))
         self.progress(self.done, max(total, self.done))
+
+
+def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
+    """Blend the restored picture with the amplified capture by what each has of error.
+
+    Parameters
+    ----------
+    restored : Tensor, shape (4, h, w)
+        Restored planes at target brightness; changed in place.
+    capture : Tensor, same shape
+        The capture before amplification.
+    conditioning : Conditioning
+        Ratio and noise.
+
+    Returns
+    -------
+    Tensor, shape (4, h, w)
+
+    Notes
+    -----
+    With the noise's standard deviation s and the network's own smallest error e, which does
+    not fall with the noise, s^4 / (s^4 + e^4) is taken of the restored picture: of a photo
+    with noise to remove all but a trace, of a clean one next to nothing.
+    """
+    ratio, noise = conditioning.amplification.ratio, conditioning.noise
+    light = float(capture.clamp(0, 1).mean()) * ratio
+    variance = noise.a * ratio * light + noise.b * ratio**2
+    share = variance**2 / (variance**2 + _SMALLEST_ERROR**4)
+    return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
 
 
 def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:

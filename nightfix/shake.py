@@ -18,8 +18,10 @@ from torch.nn import functional as F
 #: Side of an estimated kernel [packed px]: twice as many mosaic pixels.
 KERNEL_SIZE = 17
 
-#: A kernel whose largest value lies below this is a shake; above it, a sharp photo.
-SHAKEN_PEAK = 0.37
+#: Largest value of a cautious kernel: above the one a sharp photo's, below the other no shake's.
+_SHARP_PEAK, _WIDEST_PEAK = 0.35, 0.075
+#: Cosine between two estimates of one shake, at least.
+_ALIKE = 0.7
 
 #: Largest window a kernel is estimated on [packed px].
 _WINDOW = 640
@@ -27,11 +29,15 @@ _WINDOW = 640
 #: Border that is mirrored before a Fourier transform [packed px].
 _BORDER = 24
 
+#: Cost of an edge in the deconvolution, in units of the noise; and how its edges are tied to
+#: the picture, from loosely on, twice as closely each time.
+_EDGE_COST, _FIRST_TIE, _TIES = 10.0, 1e-2, 8
+
 _SCALES = (0.5, math.sqrt(0.5), 1.0)
-_ROUNDS = 5
-_EDGE = 1e-3
+_ROUNDS = 12
+_EDGE, _WEAK_EDGE = 5e-3, 1e-3
 _RIDGE = 0.02
-_SMALLEST = 0.15
+_SMALLEST = 0.1
 
 
 def still(batch: int = 1) -> Tensor:
@@ -39,11 +45,6 @@ def still(batch: int = 1) -> Tensor:
     kernel = torch.zeros(batch, KERNEL_SIZE, KERNEL_SIZE)
     kernel[:, KERNEL_SIZE // 2, KERNEL_SIZE // 2] = 1
     return kernel
-
-
-def is_shake(kernel: Tensor) -> bool:
-    """Tell whether an estimated kernel spreads light farther than a sharp photo's does."""
-    return float(kernel.max()) < SHAKEN_PEAK
 
 
 def _response(kernel: Tensor, size: tuple[int, int]) -> Tensor:
@@ -89,19 +90,21 @@ def shake(planes: Tensor, kernel: Tensor) -> Tensor:
     -------
     Tensor, shape (B, 4, h, w)
     """
+    if min(planes.shape[-2:]) < KERNEL_SIZE:
+        return planes
     padded, border = _mirrored(planes)
     size = (padded.shape[-2], padded.shape[-1])
     spectrum = torch.fft.rfft2(padded) * _response(kernel.to(planes), size)[:, None]
-    return _unmirrored(spectrum, size, border, planes)
+    return _unmirrored(torch.fft.irfft2(spectrum, s=size), border, planes)
 
 
 def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
-    """Undo a shake by Wiener's filter with a power-law prior of natural pictures.
+    """Undo a shake, for pictures of smooth areas and sharp edges (total variation).
 
     Parameters
     ----------
-    planes : Tensor, shape (B, 4, h, w)
-        Linear light, shaken; 1.0 = white.
+    planes : Tensor, shape (B, C, h, w)
+        Linear light, shaken; 1.0 = white. Each plane is taken by itself.
     kernel : Tensor, shape (B, 17, 17)
         The shake, non-negative, sum 1 [packed px].
     noise : Tensor, shape (B, 1, 1, 1)
@@ -109,39 +112,50 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (B, 4, h, w)
-        Not clipped. Means are kept.
+    Tensor, shape (B, C, h, w)
+        Not clipped. Means are kept. Planes smaller than the kernel are returned as they are.
 
     Notes
     -----
-    With K the kernel's transform and f the frequency in cycles a sample,
-
-        X = conj(K) / (|K|^2 + noise / S) Y,    S ~ 1 / (f^2 + 0.01^2)
-
-    S scaled to the planes' own variance.
+    Minimizes |k * x - y|^2 / 2 + 10 noise |grad x| by half-quadratic splitting: gradients are
+    shrunk, then x is solved for in the Fourier domain, while the two are tied ever closer.
 
     References
     ----------
-    Wiener, "Extrapolation, Interpolation, and Smoothing of Stationary Time Series", 1949;
-    Field, JOSA A 1987 (the power law).
+    Wang, Yang, Yin and Zhang, "A New Alternating Minimization Algorithm for Total Variation
+    Image Reconstruction", SIAM J. Imaging Sciences 2008.
     """
+    if min(planes.shape[-2:]) < KERNEL_SIZE:
+        return planes
     padded, border = _mirrored(planes)
     size = (padded.shape[-2], padded.shape[-1])
-    mean = padded.mean((-2, -1), keepdim=True)
-    variance = (padded.var((-2, -1), keepdim=True) - noise).clamp_min(1e-6)
-    vertical = torch.fft.fftfreq(size[0], device=planes.device)[:, None]
-    horizontal = torch.fft.rfftfreq(size[1], device=planes.device)[None]
-    power = 1 / (vertical**2 + horizontal**2 + 1e-4)
     response = _response(kernel.to(planes), size)[:, None]
-    damping = noise / (variance * power / power.mean())
-    filtered = torch.fft.rfft2(padded - mean) * response.conj() / (response.abs() ** 2 + damping)
-    return _unmirrored(filtered, size, border, planes) + mean
+    data, power = response.conj() * torch.fft.rfft2(padded), response.abs() ** 2
+    laplacian = _laplacian(size).to(planes.device)
+    edge = _EDGE_COST * noise
+    picture = torch.fft.irfft2(data / (power + 20 * edge * laplacian + 1e-9), s=size)
+    tie = _FIRST_TIE
+    for _ in range(_TIES):
+        along = _gradients(picture)
+        length = (along**2).sum(0).sqrt()
+        kept = along * ((length - edge / tie).clamp_min(0) / (length + 1e-9))
+        spectrum = data + tie * torch.fft.rfft2(_divergence(kept))
+        picture = torch.fft.irfft2(spectrum / (power + tie * laplacian), s=size)
+        tie *= 2
+    return _unmirrored(picture, border, planes)
 
 
-def _unmirrored(spectrum: Tensor, size: tuple[int, int], border: int, like: Tensor) -> Tensor:
+def _unmirrored(padded: Tensor, border: int, like: Tensor) -> Tensor:
     height, width = like.shape[-2:]
-    full: Tensor = torch.fft.irfft2(spectrum, s=size)
-    return full[..., border : border + height, border : border + width]
+    return padded[..., border : border + height, border : border + width]
+
+
+def _laplacian(size: tuple[int, int]) -> Tensor:
+    """Return the transform of the adjoint of the gradient after the gradient, real, >= 0."""
+    delta = torch.zeros(size)
+    delta[0, 0] = 1
+    spectrum: Tensor = torch.fft.rfft2(_divergence(_gradients(delta))).real
+    return spectrum
 
 
 def remaining_error(noise: Tensor) -> Tensor:
@@ -149,10 +163,37 @@ def remaining_error(noise: Tensor) -> Tensor:
 
     Notes
     -----
-    1.5e-3 noise^0.3, at most the noise itself: what made Wiener's filter nearest to the
+    1.5e-3 noise^0.3, at most the noise itself: what made Wiener's filter come nearest to the
     truth on denoised shaken photographs at ratios 8, 100 and 300.
     """
     return torch.minimum(noise, 1.5e-3 * noise.clamp_min(1e-12) ** 0.3)
+
+
+def find_shake(picture: Tensor) -> Tensor | None:
+    """Estimate a shake, or tell that there is none.
+
+    Parameters
+    ----------
+    picture : Tensor, shape (4, h, w)
+        As for :func:`estimate_shake`.
+
+    Returns
+    -------
+    Tensor, shape (17, 17), or None
+
+    Notes
+    -----
+    A sharp picture has a kernel too, of its lens and its sampling, and one without detail
+    goes with any. So a second kernel is estimated from more, weaker edges, which exaggerates
+    it: where its peak is high the picture is sharp; where it fills its frame, or the two
+    are not alike, the picture does not tell.
+    """
+    cautious = _estimate(picture, _WEAK_EDGE)
+    if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
+        return None
+    kernel = _estimate(picture, _EDGE)
+    alike = float((kernel * cautious).sum() / (kernel.norm() * cautious.norm()))
+    return kernel if alike > _ALIKE else None
 
 
 def estimate_shake(picture: Tensor) -> Tensor:
@@ -179,6 +220,10 @@ def estimate_shake(picture: Tensor) -> Tensor:
     Xu, Zheng and Jia, "Unnatural L0 Sparse Representation for Natural Image Deblurring",
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
+    return _estimate(picture, _EDGE)
+
+
+def _estimate(picture: Tensor, edge: float) -> Tensor:
     luma = picture.float().mean(0)
     luma = luma[_richest_window(luma)]
     luma = luma / luma.flatten().sort().values[int(0.99 * (luma.numel() - 1))].clamp_min(1e-6)
@@ -190,11 +235,9 @@ def estimate_shake(picture: Tensor) -> Tensor:
         if min(seen.shape) <= 2 * side:
             return still()[0]
         kernel = _resized_kernel(kernel, side)
-        edge = _EDGE
-        for _ in range(_ROUNDS):
-            latent = _latent_picture(seen, kernel, edge)
+        for turn in range(_ROUNDS):
+            latent = _latent_picture(seen, kernel, edge / 1.1**turn)
             kernel = _centered(_fit_kernel(latent, seen, side))
-            edge /= 1.1
     return kernel
 
 
@@ -211,27 +254,6 @@ def _richest_window(luma: Tensor) -> tuple[slice, slice]:
     top, left = (64 * (best // sums.shape[1]), 64 * (best % sums.shape[1]))
     top, left = min(top, height - side_y), min(left, width - side_x)
     return slice(top, top + side_y), slice(left, left + side_x)
-
-
-def refit_shake(sharp: Tensor, seen: Tensor) -> Tensor:
-    """Fit a kernel again, to a picture that its first estimate has made sharp.
-
-    Parameters
-    ----------
-    sharp, seen : Tensor, shape (4, h, w)
-        What a later pass made of the picture, and the picture as it was shaken.
-
-    Returns
-    -------
-    Tensor, shape (17, 17)
-        As of :func:`estimate_shake`.
-    """
-    lumas = [picture.float().mean(0).clamp(0, 1.5) for picture in (sharp, seen)]
-    if min(lumas[0].shape) <= 2 * KERNEL_SIZE:
-        return still()[0]
-    window = _richest_window(lumas[1])
-    latent, shaken = (_tapered(luma[window]) for luma in lumas)
-    return _centered(_fit_kernel(latent, shaken, KERNEL_SIZE))
 
 
 def _resized(luma: Tensor, scale: float) -> Tensor:
@@ -267,14 +289,14 @@ def _tapered(luma: Tensor) -> Tensor:
 
 
 def _gradients(picture: Tensor) -> Tensor:
-    """Return forward differences along x and y, wrapped, shape (2, h, w)."""
-    return torch.stack([torch.roll(picture, -1, axis) - picture for axis in (1, 0)])
+    """Return forward differences along x and y, wrapped, shape (2, ..., h, w)."""
+    return torch.stack([torch.roll(picture, -1, axis) - picture for axis in (-1, -2)])
 
 
 def _divergence(gradients: Tensor) -> Tensor:
-    """Return the adjoint of :func:`_gradients`, shape (h, w)."""
+    """Return the adjoint of :func:`_gradients`, shape (..., h, w)."""
     x, y = gradients
-    result: Tensor = torch.roll(x, 1, 1) - x + torch.roll(y, 1, 0) - y
+    result: Tensor = torch.roll(x, 1, -1) - x + torch.roll(y, 1, -2) - y
     return result
 
 
@@ -282,9 +304,7 @@ def _latent_picture(seen: Tensor, kernel: Tensor, edge: float) -> Tensor:
     """Solve |k * x - y|^2 + edge |grad x|_0 for x by half-quadratic splitting."""
     size = (seen.shape[0], seen.shape[1])
     response = _response(kernel, size)
-    delta = torch.zeros(size)
-    delta[0, 0] = 1
-    laplacian = torch.fft.rfft2(_divergence(_gradients(delta))).real
+    laplacian = _laplacian(size)
     data, power = response.conj() * torch.fft.rfft2(seen), response.abs() ** 2
     latent, weight = seen, 2 * edge
     for _ in range(9):
@@ -310,7 +330,7 @@ def _fit_kernel(latent: Tensor, seen: Tensor, side: int) -> Tensor:
 
 
 def _connected(kernel: Tensor) -> Tensor:
-    """Keep what is above a seventh of the peak and hangs together with it."""
+    """Keep what is above a tenth of the peak and hangs together with it."""
     strong = (kernel >= _SMALLEST * kernel.max()).float()[None, None]
     reached = (kernel == kernel.max()).float()[None, None]
     for _ in range(2 * kernel.shape[0]):

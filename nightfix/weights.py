@@ -22,7 +22,7 @@ DEFAULT_WEIGHTS = "nightfix-base"
 
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
-    "nightfix-base": "822d44f53e18852b1fed4fd80233484e441b958272fe9d436dfca560daf067f9",
+    "nightfix-base": "ba6e1342e1aafad05114e8a6dc8c549807bcaaa7a257c95b0293e678aceea9cc",
 }
 
 #: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.

@@ -124,28 +124,35 @@ def test_a_shake_is_measured_after_the_first_pass_and_undone_in_later_ones(
 ):
     forward, passes = type(tiny_restorer.network).forward, []
 
-    def watched(self, sample, capture, condition, deconvolved):
-        passes.append((condition.blur.item(), deconvolved is not None))
-        return forward(self, sample, capture, condition, deconvolved)
+    def watched(self, sample, capture, condition, *deconvolved):
+        passes.append((condition.blur.item(), len(deconvolved) == 1))
+        return forward(self, sample, capture, condition, *deconvolved)
 
     monkeypatch.setattr(type(tiny_restorer.network), "forward", watched)
     monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: kernel)
+    monkeypatch.setattr(
+        "nightfix.restorer.find_shake", lambda picture: kernel if kernel is _SHAKEN else None
+    )
     asked = dataclasses.replace(conditioning(), blur=wanted)
     tiny_restorer.restore(synthetic_raw(shape=(96, 96)), asked, Settings(steps=steps, headroom=9))
     assert passes[:steps] == list(zip(told, undone, strict=True))
 
 
-def test_light_of_a_third_pass_is_shaken_as_the_capture_was(
+def test_half_of_a_shaken_photo_s_result_is_its_deconvolved_sample(
     tiny_restorer, synthetic_raw, monkeypatch
 ):
-    shaken = []
-    monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: _SHAKEN)
+    undone = 0.25
+    monkeypatch.setattr("nightfix.restorer.find_shake", lambda picture: _SHAKEN)
     monkeypatch.setattr(
-        "nightfix.restorer.shake", lambda planes, kernel: shaken.append(kernel) or planes
+        "nightfix.restorer.deconvolve", lambda plane, *others: torch.full_like(plane, undone)
     )
-    tiny_restorer.restore(synthetic_raw(shape=(96, 96)), conditioning(), Settings(steps=3))
-    # Once a plane, before the third pass alone.
-    assert len(shaken) == 4
+    monkeypatch.setattr("nightfix.restorer.anchor_brightness", lambda restored, *others: restored)
+    monkeypatch.setattr(
+        type(tiny_restorer.network), "forward", lambda self, sample, *others: sample * 0 + 0.75
+    )
+    raw = synthetic_raw(shape=(96, 96))
+    restored = tiny_restorer.restore(raw, conditioning(), Settings(steps=2))
+    assert np.allclose(restored.mosaic, 0.5)
 
 
 def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch):
@@ -265,6 +272,9 @@ def test_auto_goes_on_where_it_is_worth_it(
         lambda self, *inputs: done.append(1) or forward(self, *inputs),
     )
     monkeypatch.setattr("nightfix.restorer.estimate_shake", lambda picture: kernel)
+    monkeypatch.setattr(
+        "nightfix.restorer.find_shake", lambda picture: kernel if kernel is _SHAKEN else None
+    )
     raw = synthetic_raw(shape=(96, 96), ratio=1.5)
     tiny_restorer.restore(raw, conditioning(ratio, a=1e-4, b=1e-7), Settings(steps=0, headroom=9))
     assert len(done) - passes in (0, 1)  # and one more where there are lamps

@@ -8,7 +8,7 @@ from nightfix.shake import (
     KERNEL_SIZE,
     deconvolve,
     estimate_shake,
-    is_shake,
+    find_shake,
     remaining_error,
     shake,
     still,
@@ -90,14 +90,28 @@ def test_a_shake_is_estimated_from_the_picture(scene, generator, length):
     estimated = estimate_shake(shake(scene[None], true[None])[0])
     assert estimated.shape == (KERNEL_SIZE, KERNEL_SIZE)
     assert estimated.min() >= 0
-    assert is_shake(estimated)
     spectrum = torch.fft.rfft2(true, s=(64, 64)) * torch.fft.rfft2(estimated, s=(64, 64)).conj()
     likeness = torch.fft.irfft2(spectrum).max() / (true.norm() * estimated.norm())
     assert likeness > 0.85
 
 
-def test_a_sharp_picture_is_not_shaken(scene):
-    assert not is_shake(estimate_shake(scene))
+@pytest.mark.parametrize("length", [0.0, 12.0, 18.0])
+def test_a_shaken_picture_is_told_from_a_sharp_one(scene, generator, length):
+    seen = shake(scene[None], _kernel(generator, length)[None])[0] if length else scene
+    assert (find_shake(seen) is not None) == (length > 0)
+
+
+@pytest.mark.parametrize("kind", ["blank", "ramp", "soft disc"])
+def test_a_picture_without_detail_does_not_tell_of_a_shake(kind, generator):
+    y, x = torch.meshgrid(torch.arange(160) / 240, torch.arange(240) / 240, indexing="ij")
+    distance = ((x - 0.5) ** 2 + (y - 0.3) ** 2).sqrt()
+    light = {
+        "blank": torch.full_like(x, 0.4),
+        "ramp": 0.2 + 0.5 * x,
+        "soft disc": 0.1 + 0.6 / (1 + torch.exp((distance - 0.2) * 60)),
+    }[kind]
+    seen = light.expand(4, -1, -1) + 0.002 * torch.randn((4, 160, 240), generator=generator)
+    assert find_shake(seen) is None
 
 
 @pytest.mark.parametrize("shade", [0.0, 0.5])
