@@ -38,6 +38,9 @@ _HIGHLIGHTS = (0.9, 1.4)
 #: Root mean square of what the network gets wrong where there is no noise [white].
 _SMALLEST_ERROR = 1e-3
 
+#: Brightness at which that is weighed against the noise [white].
+_SHADOWS = 0.1
+
 
 class Restorer:
     """A network on a device, to be used for any number of photos.
@@ -327,8 +330,7 @@ def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditio
     with noise to remove all but a trace, of a clean one next to nothing.
     """
     ratio, noise = conditioning.amplification.ratio, conditioning.noise
-    light = float(capture.clamp(0, 1).mean()) * ratio
-    variance = noise.a * ratio * light + noise.b * ratio**2
+    variance = noise.a * ratio * _SHADOWS + noise.b * ratio**2
     share = variance**2 / (variance**2 + _SMALLEST_ERROR**4)
     return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
 

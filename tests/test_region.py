@@ -58,7 +58,7 @@ def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
     seen, _ = see()
     expected = whole(photo, tiny_restorer)[30:90, 40:140]
     assert seen.after.shape == (60, 100, 3)
-    assert np.abs(seen.after - expected).max() < 1e-4
+    assert np.abs(seen.after - expected).max() < 1e-3
     assert not np.array_equal(seen.before, seen.after)
 
 
