@@ -80,7 +80,7 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> Config:
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Config(path=path)
     except OSError as error:
         raise ConfigError(path, f"cannot be read: {error.strerror or error}") from error

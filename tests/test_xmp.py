@@ -29,6 +29,8 @@ RECORD = Record(
     deblur="False",
     noise="0.0001 1e-07",
     computed="cpu bfloat16",
+    chroma="80",
+    fingerprint="cd" * 32,
 )
 SOURCE = packet('xmp:Rating="4" crs:Exposure2012="+1.50" tiff:Orientation="8" tiff:Make="Acme"')
 
