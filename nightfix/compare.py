@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from nightfix.amplification import amplification
 from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.fingerprint import recorded_fingerprint
-from nightfix.gather import RAW_SUFFIXES
 from nightfix.isp import develop
-from nightfix.raw import read_raw
+from nightfix.raw import RAW_SUFFIXES, read_raw
 
 Picture = NDArray[np.float32]
 

@@ -23,7 +23,7 @@ class Conditioning:
     warning : str
         A sentence where the noise model and the photo disagree, else empty.
     blur : bool or None
-        Whether the photo is to be treated as shaken; None leaves it to the network.
+        Whether a shake is to be undone; None undoes one that is found.
     """
 
     amplification: Amplification
@@ -115,7 +115,7 @@ def condition(
         Three ways to give the amplification, at most one of them: as a ratio >= 1, in
         stops, or as the exposure time of the picture that is wanted [s]. None meters.
     deblur : bool or None
-        Whether to treat the photo as shaken; None leaves it to the network.
+        Whether to undo a shake; None undoes one that is found.
 
     Raises
     ------

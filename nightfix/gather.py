@@ -12,17 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from nightfix.errors import NightFixError, NoPhotosError, PhotoNotFoundError
+from nightfix.raw import RAW_SUFFIXES
 from nightfix.xmp import record_of_file
-
-#: Name endings of camera RAW files; of a folder nothing else is taken.
-RAW_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3fr", "ari", "arw", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "erf", "fff"),
-        *("gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori"),
-        *("pef", "ptx", "pxn", "qtk", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,8 @@ class Condition(NamedTuple):
 
     ``ratio``, the target's brightness over the capture's; ``exposure``, lambda_t in units
     of the captured exposure; ``a``, ``b``, the capture's noise before amplification;
-    ``blur``, 1 for a shaken capture, -1 for a still one, 0 where that is not known.
+    ``blur``, 1 where a shake is to be undone, -1 where it is to be kept, 0 where the
+    network must find out whether there is one.
     """
 
     ratio: Tensor

@@ -52,7 +52,7 @@ class EnhanceOptions:
     ratio, ev, target_exposure : float or None
         The amplification in one of three ways [-, EV, s]; none of them meters.
     deblur : bool or None
-        Whether to treat the photo as shaken; None leaves it to the network.
+        Whether to undo a shake; None undoes one that is found.
     settings : Settings
         Passes, strength, headroom, seed, tile.
     chroma : float or None

@@ -16,12 +16,22 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.bayer import CFA_PATTERNS, CfaPattern
+from nightfix.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.decoder import Decoded, DecoderError, Sizes, decode
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.metadata import FileTags, Ifd, Metadata, read_metadata, read_tags
 from nightfix.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
 from nightfix.truncation import declared_size, ends_without_data, sensor_images
+
+#: Name endings of camera RAW files; of a folder nothing else is taken.
+RAW_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3fr", "ari", "arw", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "erf", "fff"),
+        *("gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori"),
+        *("pef", "ptx", "pxn", "qtk", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
 
 
 class Area(NamedTuple):
@@ -208,6 +218,14 @@ def apply_gain_maps(raw: RawImage) -> RawImage:
     if mosaic is raw.mosaic:
         return raw
     return replace(raw, mosaic=mosaic, opcodes=without_gain_maps(raw.opcodes))
+
+
+def packed_planes(raw: RawImage) -> NDArray[np.float32]:
+    """Return the four planes of a photo's mosaic, finite, shape (4, ceil(H/2), ceil(W/2)).
+
+    In the order of :func:`nightfix.bayer.pack_bayer`; a monochrome sensor's are its four sites.
+    """
+    return pack_bayer(finite(raw.mosaic), raw.cfa_pattern or "RGGB")
 
 
 def finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:

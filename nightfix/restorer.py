@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.bayer import CfaPattern, pack_bayer, unpack_bayer
+from nightfix.bayer import unpack_bayer
+from nightfix.blending import blend
 from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, worth_going_on
 from nightfix.device import (
     SMALLEST_TILE,
@@ -23,7 +23,7 @@ from nightfix.diffusion import expose, exposure_schedule
 from nightfix.errors import DeviceMemoryError
 from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
-from nightfix.raw import RawImage
+from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
 from nightfix.tiling import local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
@@ -33,7 +33,6 @@ _ANCHOR = 32
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
-
 
 #: Root mean square of what the network gets wrong where there is no noise [white].
 _SMALLEST_ERROR = 1e-3
@@ -101,12 +100,15 @@ class Restorer:
         DeviceMemoryError
             If even the smallest tile does not fit.
         """
-        pattern = _pattern(raw)
-        capture = torch.from_numpy(pack_bayer(_finite(raw.mosaic), pattern))
+        capture = torch.from_numpy(packed_planes(raw))
         restored = self.restore_packed(capture, conditioning, settings, progress)
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
-        mosaic = unpack_bayer(restored.numpy(), pattern, shape)
-        return replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
+        mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
+        whole = replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
+        settings = settings or Settings()
+        ratio = conditioning.amplification.ratio
+        ceiling = min(ratio, 2**settings.headroom)
+        return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=ceiling)
 
     def restore_packed(
         self,
@@ -115,13 +117,13 @@ class Restorer:
         settings: Settings | None = None,
         progress: Progress = no_progress,
     ) -> Tensor:
-        """Do the work of :meth:`restore` on planes that are no photo's.
+        """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
 
         Parameters
         ----------
         capture : Tensor, shape (4, h, w), float32
             Planes in the order of :func:`nightfix.bayer.pack_bayer`, black-subtracted, 1.0 =
-            white level, finite. Changed where the strength is below 100.
+            white level, finite.
         conditioning, settings, progress
             As for :meth:`restore`.
 
@@ -133,19 +135,7 @@ class Restorer:
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio
         restored = _Frame(self, capture, conditioning, settings, progress).restore()
-        mix = settings.strength / 100
-        # The amplified capture is scaled in place: it is not needed again.
-        mixed = restored.lerp_(capture.mul_(ratio), 1 - mix) if mix < 1 else restored
-        return mixed.clamp_(max=min(ratio, 2**settings.headroom))
-
-
-def _pattern(raw: RawImage) -> CfaPattern:
-    """Return the pattern to pack by; a monochrome sensor's planes are its four sites."""
-    return raw.cfa_pattern or "RGGB"
-
-
-def _finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
-    return mosaic if np.isfinite(mosaic).all() else np.nan_to_num(mosaic, posinf=1.0, neginf=0.0)
+        return restored.clamp_(max=min(ratio, 2**settings.headroom))
 
 
 class _Frame:
@@ -161,13 +151,13 @@ class _Frame:
     ) -> None:
         self.network, self.device, self.dtype = restorer.network, restorer.device, restorer.dtype
         self.capture, self.conditioning, self.settings = capture, conditioning, settings
-        self.steps = settings.steps or AUTO_STEPS
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
         self.done = 0
         blur = conditioning.blur
         self.told = 0.0 if blur is None else 1.0 if blur else -1.0
-        self.schedule = exposure_schedule(float(self._condition(1.0).reference), self.steps)
+        reference = float(self._condition(1.0).reference)
+        self.schedule = exposure_schedule(reference, settings.steps or AUTO_STEPS)
 
     def restore(self) -> Tensor:
         """Return the restored planes at target brightness."""

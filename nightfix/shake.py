@@ -2,7 +2,7 @@
 
 A shake is one point-spread function for the whole frame, so a whole frame's edges
 measure it, where a network sees one tile. The kernel is estimated on the first
-pass's result, without training; the later passes are given what Wiener's filter
+pass's result, without training; the later passes are given what a deconvolution
 makes of their sample, beside the sample itself. Kernels are at the pitch of the
 packed planes (every second mosaic pixel), where all four planes share one.
 """
@@ -184,9 +184,9 @@ def find_shake(picture: Tensor) -> Tensor | None:
     Notes
     -----
     A sharp picture has a kernel too, of its lens and its sampling, and one without detail
-    goes with any. So a second kernel is estimated from more, weaker edges, which exaggerates
-    it: where its peak is high the picture is sharp; where it fills its frame, or the two
-    are not alike, the picture does not tell.
+    goes with any. So a second, cautious kernel is estimated, with more and weaker edges left
+    to the latent picture: where its peak is high the picture is sharp; where it fills its
+    frame, or the two are not alike, the picture does not tell.
     """
     cautious = _estimate(picture, _WEAK_EDGE)
     if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:

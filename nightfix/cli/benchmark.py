@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nightfix.cli.options import numbers
+from nightfix.cli.options import DeviceOption, StepCountsOption, numbers
 from nightfix.errors import OutputWriteError
 
 _COLUMNS = (
@@ -35,17 +35,12 @@ def benchmark(
             metavar="MP,...", parser=numbers(0.01, 500), help="Sizes of the made-up photos."
         ),
     ] = "12,24,100",
-    steps: Annotated[
-        Any,
-        typer.Option(metavar="N,...", parser=numbers(1, 16, whole=True), help="Network passes."),
-    ] = "1,2,3",
+    steps: StepCountsOption = "1,2,3",
     weights: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME|PATH", help="Weights to measure. (default: all known)"),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="Where to run.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     darktable: Annotated[
         bool,
         typer.Option(

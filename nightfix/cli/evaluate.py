@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nightfix.cli.console import Display
-from nightfix.cli.options import numbers
+from nightfix.cli.options import DeviceOption, StepCountsOption, WeightsOption, numbers
 
 if TYPE_CHECKING:
     from nightfix.evaluation.report import Row
@@ -27,23 +27,16 @@ def evaluate(
     protocol: Annotated[
         Literal["sid", "eld"], typer.Option(help="Layout and test list of --pairs.")
     ] = "sid",
-    weights: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="Weights to evaluate.")
-    ] = "nightfix-base",
+    weights: WeightsOption = "nightfix-base",
     ratio: Annotated[
         Any,
         typer.Option(
             metavar="R,...", parser=numbers(1, 10000), help="Amplification ratios of --photos."
         ),
     ] = "1,8,100,250,300",
-    steps: Annotated[
-        Any,
-        typer.Option(metavar="N,...", parser=numbers(1, 16, whole=True), help="Network passes."),
-    ] = "1,3",
+    steps: StepCountsOption = "1,3",
     blur: Annotated[bool, typer.Option("--blur", help="Add shaken cases of --photos.")] = False,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="Where to run.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Seed of noise and shakes.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nightfix.cli.console import Display
+from nightfix.cli.options import DeviceOption
 
 
 def train(
@@ -33,9 +34,7 @@ def train(
     init: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help="Weights to start from.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="Where to run.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0.01, help="Minutes between checkpoints.")
     ] = 5.0,

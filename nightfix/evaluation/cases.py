@@ -7,24 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio.v3 as iio
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nightfix.amplification import Amplification
-from nightfix.bayer import pack_bayer
 from nightfix.conditioning import Conditioning
 from nightfix.errors import InputError
 from nightfix.noise import NoiseModel, choose_noise
-from nightfix.raw import RawImage
+from nightfix.raw import packed_planes
 from nightfix.training.blur import MOSAIC_KERNEL, blur, random_shake
 from nightfix.training.noise import SensorNoise, add_noise
 from nightfix.training.pairs import Protocol, find_pairs, read_pair
+from nightfix.training.sources import PHOTO_SUFFIXES, read_photograph
 from nightfix.training.unprocess import mosaic_planes, uniform, unprocess
-
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 
 #: Side to which larger photographs are reduced, and then cut [px].
 _LARGEST = 1024
@@ -81,7 +77,7 @@ def synthetic_cases(
     InputError
         If the folder has no photographs.
     """
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES)
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PHOTO_SUFFIXES)
     if not files:
         raise InputError(f"{folder}: no photographs here", "--photos takes a folder of JPEG or PNG")
     for number, file in enumerate(files):
@@ -94,8 +90,7 @@ def synthetic_cases(
 
 def _reduced(file: Path) -> Tensor:
     """Read a photograph at no more than about a megapixel, (3, H, W) with even sides."""
-    pixels = np.asarray(iio.imread(file))[..., :3].astype(np.float32) / 255
-    rgb = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    rgb = read_photograph(file).float() / 255
     factor = round(math.sqrt(rgb.shape[1] * rgb.shape[2] / 1e6))
     if factor > 1:
         rgb = F.avg_pool2d(rgb[None], factor)[0]
@@ -152,11 +147,7 @@ def real_cases(folder: Path, protocol: Protocol) -> Iterator[Case]:
         yield Case(
             name=files.short.name,
             group=f"x{pair.ratio:.0f}",
-            capture=_planes(pair.short),
-            truth=_planes(pair.long).clamp(0, 1),
+            capture=torch.from_numpy(packed_planes(pair.short)),
+            truth=torch.from_numpy(packed_planes(pair.long)).clamp(0, 1),
             conditioning=_told(pair.ratio, noise.a, noise.b),
         )
-
-
-def _planes(raw: RawImage) -> Tensor:
-    return torch.from_numpy(pack_bayer(raw.mosaic, raw.cfa_pattern or "RGGB"))

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.bayer import pack_bayer
 from nightfix.errors import InputError
 from nightfix.noise import choose_noise
-from nightfix.raw import RawImage, read_raw
+from nightfix.raw import RAW_SUFFIXES, RawImage, packed_planes, read_raw
 from nightfix.shake import KERNEL_SIZE
 from nightfix.training.blur import MOSAIC_KERNEL, Shake, blur
 from nightfix.training.config import Recipe
@@ -37,9 +36,8 @@ from nightfix.training.unprocess import (
     unprocess,
 )
 
-_PHOTOS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 _PANORAMAS = {".hdr"}
-RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2"}
 
 #: Brightest lamp, in units of white.
 _BRIGHTEST = 60.0
@@ -229,12 +227,23 @@ def load_sources(folders: Sequence[Path], pairs: Sequence[Path] = ()) -> list[So
     return sources
 
 
+def read_photograph(file: Path) -> Tensor:
+    """Read a developed photograph, (3, H, W) uint8.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    pixels = np.asarray(iio.imread(file, plugin="pillow", mode="RGB")).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
 def _load(file: Path) -> Source | None:
     suffix = file.suffix.lower()
     try:
-        if suffix in _PHOTOS:
-            pixels = np.asarray(iio.imread(file, plugin="pillow"))[..., :3].transpose(2, 0, 1)
-            return Photograph(torch.from_numpy(np.ascontiguousarray(pixels)))
+        if suffix in PHOTO_SUFFIXES:
+            return Photograph(read_photograph(file))
         if suffix in _PANORAMAS:
             radiance = imagecodecs.rgbe_decode(file.read_bytes()).transpose(2, 0, 1)
             return Panorama(torch.from_numpy(radiance.clip(0, 60000).astype(np.float16)))
@@ -244,8 +253,7 @@ def _load(file: Path) -> Source | None:
 
 
 def _planes(raw: RawImage) -> Tensor:
-    packed = pack_bayer(raw.mosaic, raw.cfa_pattern or "RGGB")
-    return torch.from_numpy(packed.astype(np.float16))
+    return torch.from_numpy(packed_planes(raw).astype(np.float16))
 
 
 def _load_pair(files: PairFiles) -> Pair:
