@@ -15,6 +15,9 @@ from nightfix.errors import DeviceUnavailableError
 #: Smallest tile that is tried before giving up [mosaic px].
 SMALLEST_TILE = 128
 
+#: What torch, its allocators and oneDNN say when memory ran out; the last gives no reason.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
+
 #: Tile where the memory of the device is not known [mosaic px].
 _DEFAULT_TILE = 2048
 
@@ -122,6 +125,4 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
-    )
+    return isinstance(error, RuntimeError) and any(told in text for told in _OUT_OF_MEMORY)

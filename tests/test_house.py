@@ -40,7 +40,8 @@ def test_every_file_has_a_room() -> None:
 def test_imports_point_to_rooms_above(file: Path) -> None:
     room = rooms()
     own = ROOMS.index(room[part(file)])
-    tree = ast.walk(ast.parse(file.read_text("utf-8")))
+    tree = list(ast.walk(ast.parse(file.read_text("utf-8"))))
     modules = [node.module for node in tree if isinstance(node, ast.ImportFrom) and node.module]
+    modules += [name.name for node in tree if isinstance(node, ast.Import) for name in node.names]
     names = {m.split(".")[1] for m in modules if m.startswith("nightfix.")} - SHARED
     assert {name for name in names if ROOMS.index(room[name]) > own} == set()
