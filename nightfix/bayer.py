@@ -9,10 +9,16 @@ sample keeps the parity, hence the color, of every sample.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: What holds planes: an array, or a tensor where a network is at work.
+Planes = TypeVar("Planes", NDArray[np.float32], "Tensor")
 
 CfaPattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 CFA_PATTERNS: tuple[CfaPattern, ...] = get_args(CfaPattern)
@@ -136,3 +142,23 @@ def unpack_bayer(
     for plane, (row, column) in zip(packed, _SITES, strict=True):
         mosaic[row::2, column::2] = plane
     return mosaic[margins.top : margins.top + shape[0], margins.left : margins.left + shape[1]]
+
+
+def transpose_planes(planes: Planes) -> Planes:
+    """Return the planes of the transposed mosaic, whose two greens change places.
+
+    Parameters
+    ----------
+    planes : ndarray or Tensor, shape (..., 4, h, w)
+        Planes in the order ``R, Gr, Gb, B``.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (..., 4, w, h)
+
+    Examples
+    --------
+    >>> transpose_planes(np.array([[[1]], [[2]], [[3]], [[4]]], np.float32)).ravel().tolist()
+    [1.0, 3.0, 2.0, 4.0]
+    """
+    return planes.swapaxes(-2, -1)[..., [0, 2, 1, 3], :, :]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.bayer import unpack_bayer
+from nightfix.bayer import transpose_planes, unpack_bayer
 from nightfix.blending import blend
 from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, worth_going_on
 from nightfix.device import (
@@ -174,21 +174,32 @@ class _Frame:
     def _sample(self, ratio: float) -> Tensor:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
-        Where there are later passes to undo a shake, the first one keeps it, and the
-        shake is measured on its result. Light is then drawn from that result, as the
-        shaken camera would have gone on seeing it, and the deconvolved sample counts half.
+        Of three passes or more the second sees the capture as the first does, but transposed:
+        its errors are partly others, and light is drawn from the mean of both. Where there are
+        later passes to undo a shake, these two keep it, and the shake is measured on their
+        result. Light is then drawn from that, as the shaken camera would have gone on seeing
+        it, and the deconvolved sample counts half.
         """
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
         measured = len(self.schedule) > 1 and self.network.config.deconvolution
         if measured:
             self.told = -1.0
-        light = predicted = self._predict([capture, capture], self._condition(1.0))
-        kernel = self._measure_shake(predicted) if measured else None
-        shaken = kernel is not None
-        if not self.settings.steps and not worth_going_on(self.conditioning, shaken=shaken):
-            self.schedule = self.schedule[:1]
-        for exposure in self.schedule[1:]:
+        told = self._condition(1.0)
+        light = self._predict([capture, capture], told)
+        if not self.settings.steps:
+            shaken = measured and self._measure_shake(light) is not None
+            if not worth_going_on(self.conditioning, shaken=shaken):
+                self.schedule = self.schedule[:1]
+        later = self.schedule[1:]
+        if len(later) > 1:
+            light.lerp_(self._predict([capture, capture], told, transposed=True), 0.5)
+            later = later[1:]
+        kernel = self._measure_shake(light) if later and measured else None
+        if kernel is not None:
+            self.told = 1.0
+        predicted = light
+        for exposure in later:
             told = self._condition(exposure)
             sample = self._expose(capture, light, told, generator)
             if kernel is None:
@@ -205,10 +216,7 @@ class _Frame:
         if wanted is False:
             return None
         kernel = estimate_shake(picture) if wanted else find_shake(picture)
-        if kernel is None:
-            return None
-        self.told = 1.0
-        return kernel[None]
+        return None if kernel is None else kernel[None]
 
     def _expose(
         self, capture: Tensor, light: Tensor, told: Condition, generator: torch.Generator
@@ -253,18 +261,24 @@ class _Frame:
         return torch.lerp(restored, lamps * (ratio / lower), weight)
 
     def _predict(
-        self, frames: list[Tensor], told: Condition, wanted: Tensor | None = None
+        self,
+        frames: list[Tensor],
+        told: Condition,
+        *,
+        wanted: Tensor | None = None,
+        transposed: bool = False,
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out.
 
-        ``frames``: the sample, the capture and, of a measured shake, the deconvolved sample.
+        ``frames``: the sample, the capture and, of a measured shake, the deconvolved sample;
+        ``transposed``: whether the network sees every tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
         while True:
             done = self.done
             try:
                 return map_tiles(
-                    lambda *tiles: self._network(condition, *tiles),
+                    lambda *tiles: self._network(condition, *tiles, transposed=transposed),
                     tuple(frames),
                     tile=self.tile,
                     context=self.network.receptive_radius,
@@ -281,14 +295,18 @@ class _Frame:
             self.tile = max(self.tile // 2, self.network.multiple)
 
     @torch.inference_mode()
-    def _network(self, condition: Condition, *frames: Tensor) -> Tensor:
+    def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:
         sample, capture, *deconvolved = (
-            frame.to(self.device, memory_format=torch.channels_last) for frame in frames
+            (transpose_planes(frame) if transposed else frame).to(
+                self.device, memory_format=torch.channels_last
+            )
+            for frame in frames
         )
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
             answer: Tensor = self.network(sample, capture, condition, *deconvolved)
-        return answer.float().cpu()
+        answer = answer.float().cpu()
+        return transpose_planes(answer) if transposed else answer
 
     def _advance(self) -> None:
         self.done += 1

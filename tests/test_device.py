@@ -85,9 +85,9 @@ restorer = module.Restorer(sys.argv[1], "cpu")
 capture = torch.rand(4, 640, 640, generator=torch.Generator().manual_seed(1)) / 4
 tiles = []
 network = module._Frame._network
-def watched(self, *arguments):
+def watched(self, *arguments, **options):
     tiles.append(self.tile * 2)
-    return network(self, *arguments)
+    return network(self, *arguments, **options)
 module._Frame._network = watched
 def run(tile):
     return restorer.restore_packed(capture.clone(), conditioning, Settings(steps=1, tile=tile))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.bayer import transpose_planes
 from nightfix.errors import InputError
 from nightfix.noise import choose_noise
 from nightfix.raw import RAW_SUFFIXES, RawImage, packed_planes, read_raw
@@ -273,8 +274,7 @@ def _cut(planes: Tensor, side: int, generator: torch.Generator) -> Tensor:
     left = int(torch.randint(width - side + 1, (1,), generator=generator))
     cut = planes[..., top : top + side, left : left + side].float()
     if torch.rand(1, generator=generator) < 0.5:
-        # Transposing a mosaic's planes exchanges the two greens; the pattern stays.
-        cut = cut.transpose(-2, -1)[..., [0, 2, 1, 3], :, :]
+        cut = transpose_planes(cut)
     return cut.reshape(-1, 4, side, side)
 
 
