@@ -1,4 +1,4 @@
-"""Restore: large frames in windows that leave no seams.
+"""Restore: large frames in windows that leave no seams, and those in strips.
 
 Every window is read with a border as wide as the network's reach, starts on the
 network's own grid, and fades into its neighbor; the frame itself is continued by a
@@ -7,7 +7,8 @@ little of its mirror image. So the same pixels come out whatever the size of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,11 @@ EDGE = 32
 FADE = 8
 
 
+#: Samples that one level of a network works on at once. Its widest features, 64 channels, stay
+#: below the 32 MB above which the C library maps, clears and unmaps memory at every call.
+_STRIP = 120_000
+
+
 class Tile(NamedTuple):
     """One window of a frame, in packed pixels: what it answers for, without its fade."""
 
@@ -30,11 +36,48 @@ class Tile(NamedTuple):
     width: int
 
 
-def tiles(shape: tuple[int, int], tile: int) -> Iterator[Tile]:
-    """Cut a frame of packed pixels into windows of at most ``tile`` a side."""
-    for top in range(0, shape[0], tile):
-        for left in range(0, shape[1], tile):
-            yield Tile(top, left, min(tile, shape[0] - top), min(tile, shape[1] - left))
+def tiles(shape: tuple[int, int], tile: int, multiple: int, border: int) -> list[Tile]:
+    """Cut a frame into windows of equal size, so that as little as possible is read twice.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the frame [packed px].
+    tile : int
+        A window has at most the area of a square of this side, unless the grid is coarser
+        [packed px].
+    multiple : int
+        Grid on which the windows begin [packed px].
+    border : int
+        What is read around each [packed px].
+
+    Returns
+    -------
+    list of Tile
+        Row by row; the last of a row or column may be smaller.
+
+    Examples
+    --------
+    >>> tiles((2000, 3000), 2000, 16, 128)
+    [Tile(top=0, left=0, height=2000, width=1504), Tile(top=0, left=1504, height=2000, width=1496)]
+    """
+    units = [-(-side // multiple) for side in shape]
+    largest = max(1, tile * tile // multiple**2)
+    best, least = (1, 1), math.inf
+    for rows in range(1, units[0] + 1):
+        height = -(-units[0] // rows)
+        width = min(units[1], max(1, largest // height))
+        columns = -(-units[1] // width)
+        # What all windows read together: each inner border is read from both sides.
+        read = (shape[0] + 2 * border * (rows - 1)) * (shape[1] + 2 * border * (columns - 1))
+        if (height * width <= largest or height == 1) and read < least:
+            best, least = (height, -(-units[1] // columns)), read
+    height, width = (unit * multiple for unit in best)
+    return [
+        Tile(top, left, min(height, shape[0] - top), min(width, shape[1] - left))
+        for top in range(0, shape[0], height)
+        for left in range(0, shape[1], width)
+    ]
 
 
 def reflect_indices(start: int, stop: int, size: int) -> Tensor:
@@ -97,7 +140,7 @@ def map_tiles(
     frames : tuple of Tensor, each of shape (4, H, W)
         Sample, capture and, where a shake is known, the deconvolved sample; packed.
     tile : int
-        Side of a window [packed px], a multiple of ``multiple``.
+        Side of a square as large as a window at most [packed px].
     context : int
         Border read around each window and thrown away [packed px].
     multiple : int
@@ -113,9 +156,9 @@ def map_tiles(
         On the device of ``frames``.
     """
     height, width = frames[0].shape[1:]
-    border = -(-(context + FADE) // multiple) * multiple
+    border = border_of(context, multiple)
     result = torch.zeros_like(frames[0])
-    for part in tiles((height, width), tile):
+    for part in tiles((height, width), tile, multiple, border):
         if wanted is None or bool(_reach(wanted, part).any()):
             rows = _read(part.top, part.height, height, border, multiple)
             columns = _read(part.left, part.width, width, border, multiple)
@@ -127,6 +170,11 @@ def map_tiles(
             _blend(result, function(*cut)[0], part, (rows.start, columns.start))
         advance()
     return result
+
+
+def border_of(context: int, multiple: int) -> int:
+    """Return what is read around a window, for a network of that reach and grid [packed px]."""
+    return _up(context + FADE, multiple)
 
 
 def _read(start: int, length: int, size: int, border: int, multiple: int) -> range:
@@ -158,6 +206,65 @@ def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int]) 
     bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
     weighted = weighted[:, cut_top : bottom - top, cut_left : right - left]
     result[:, top + cut_top : bottom, left + cut_left : right] += weighted.to(result.device)
+
+
+def in_strips(
+    function: Callable[..., tuple[Tensor, ...]],
+    frames: Sequence[Tensor],
+    *,
+    halo: int,
+    step: int,
+) -> tuple[Tensor, ...]:
+    """Apply a function of frames to strips of their rows, and put its answers together.
+
+    So only its arguments and answers are held for the whole frame, not what it makes in
+    between, and that stays near the processor. While gradients are recorded, and of a small
+    frame, there is one strip.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns tensors (B, C, rows, w). A row of an answer depends on rows nearby.
+    frames : sequence of Tensor
+        Its arguments; one may have more rows than another, by a whole factor.
+    halo : int
+        How far up and down an answer depends on the frame with the most rows [px].
+    step : int
+        Rows of that frame that belong together [px].
+
+    Returns
+    -------
+    tuple of Tensor
+        The same as ``function(*frames)``.
+    """
+    batch, _, rows, width = max(frames, key=lambda frame: frame.shape[2]).shape
+    height = max(1, _STRIP // (batch * width * step)) * step
+    if height >= rows or torch.is_grad_enabled():
+        return function(*frames)
+    halo = -(-halo // step) * step
+    answers: list[Tensor] = []
+    for top in range(0, rows, height):
+        first, last = max(0, top - halo), min(rows, top + height + halo)
+        bottom = min(rows, top + height)
+        parts = function(*(_rows(frame, first, last, rows) for frame in frames))
+        answers = answers or [_stretched(part, rows, last - first) for part in parts]
+        for answer, part in zip(answers, parts, strict=True):
+            answer_rows = _rows(answer, top, bottom, rows)
+            answer_rows.copy_(_rows(part, top - first, bottom - first, last - first))
+    return tuple(answers)
+
+
+def _rows(frame: Tensor, first: int, last: int, rows: int) -> Tensor:
+    """Return what of a frame stands at rows ``first`` to ``last`` of ``rows``."""
+    height = frame.shape[2]
+    return frame[:, :, first * height // rows : last * height // rows]
+
+
+def _stretched(part: Tensor, rows: int, of: int) -> Tensor:
+    """Return an empty frame with ``rows`` rows, like a part that has ``of`` of them."""
+    batch, channels, height, width = part.shape
+    frame = part.new_empty(batch, rows * height // of, width, channels)
+    return frame.permute(0, 3, 1, 2)
 
 
 def local_mean(frame: Tensor, size: int) -> Tensor:
