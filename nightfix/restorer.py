@@ -25,7 +25,7 @@ from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
-from nightfix.tiling import border_of, local_mean, map_tiles, tiles
+from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
@@ -34,9 +34,9 @@ _ANCHOR = 32
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
 
-#: Border read around a lamp, beyond which the network hardly looks where there is so much light;
-#: and the windows it may lie in [packed px].
-_LAMP_CONTEXT, _LAMP_TILES = 40, (32, 64, 128, 256, 512)
+#: Border read around a lamp, beyond which what the network sees makes no difference where there
+#: is so much light; and sides of the windows it may lie in [packed px].
+_LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
 
 #: Rows of a plane in which light is drawn.
 _ROWS = 64
@@ -270,17 +270,19 @@ class _Frame:
         ``frames``: the sample, the capture and, of a measured shake, the deconvolved sample.
         """
         condition = Condition(*(number.to(self.device) for number in told))
-        context = self.network.receptive_radius if wanted is None else _LAMP_CONTEXT
-        advance = self._advance if wanted is None else lambda: None
+        whole = wanted is None
+        context = self.network.receptive_radius if whole else _LAMP_CONTEXT
+        advance = self._advance if whole else lambda: None
         while True:
             done = self.done
             try:
                 return map_tiles(
                     lambda *tiles: self._network(condition, *tiles),
                     tuple(frames),
-                    tile=self.tile if wanted is None else _lamp_tile(wanted),
+                    tile=_lamp_tile(wanted) if wanted is not None else self.tile,
                     context=context,
                     multiple=self.network.multiple,
+                    fade=FADE if whole else 0,
                     wanted=wanted,
                     advance=advance,
                 )

@@ -95,7 +95,7 @@ def reflect_indices(start: int, stop: int, size: int) -> Tensor:
     return torch.minimum(indices, period - indices)
 
 
-def window(start: int, length: int, size: int) -> Tensor:
+def window(start: int, length: int, size: int, fade: int = FADE) -> Tensor:
     """Return the weights of a window along one axis; those of all windows add up to one.
 
     Parameters
@@ -104,19 +104,21 @@ def window(start: int, length: int, size: int) -> Tensor:
         What the window answers for.
     size : int
         The axis's length; there is no fade at its ends.
+    fade : int
+        Half its width.
 
     Returns
     -------
-    Tensor, shape (length + 2 * FADE,)
-        From ``start - FADE``: rising over 2 * FADE samples, 1, falling alike.
+    Tensor, shape (length + 2 * fade,)
+        From ``start - fade``: rising over 2 * fade samples, 1, falling alike.
     """
-    ramp = (torch.arange(2 * FADE, dtype=torch.float32) + 0.5) / (2 * FADE)
-    position = torch.arange(start - FADE, start + length + FADE)
-    weights = torch.ones(length + 2 * FADE)
+    ramp = (torch.arange(2 * fade, dtype=torch.float32) + 0.5) / max(1, 2 * fade)
+    position = torch.arange(start - fade, start + length + fade)
+    weights = torch.ones(length + 2 * fade)
     if start > 0:
-        weights[: 2 * FADE] = ramp
+        weights[: 2 * fade] = ramp
     if start + length < size:
-        weights[-2 * FADE :] = weights[-2 * FADE :] * ramp.flip(0)
+        weights[length:] *= ramp.flip(0)
     return weights * ((position >= 0) & (position < size))
 
 
@@ -127,6 +129,7 @@ def map_tiles(
     tile: int,
     context: int,
     multiple: int,
+    fade: int = FADE,
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -145,6 +148,8 @@ def map_tiles(
         Border read around each window and thrown away [packed px].
     multiple : int
         Grid of the network [packed px].
+    fade : int
+        Half the width over which windows fade into each other, within their border [packed px].
     wanted : Tensor or None, shape (H, W), bool
         Windows without a wanted sample are left out and stay 0.
     advance : callable
@@ -156,10 +161,10 @@ def map_tiles(
         On the device of ``frames``.
     """
     height, width = frames[0].shape[1:]
-    border = border_of(context, multiple)
+    border = border_of(context, multiple, fade)
     result = torch.zeros_like(frames[0])
     for part in tiles((height, width), tile, multiple, border):
-        if wanted is None or bool(_reach(wanted, part).any()):
+        if wanted is None or bool(_reach(wanted, part, fade).any()):
             rows = _read(part.top, part.height, height, border, multiple)
             columns = _read(part.left, part.width, width, border, multiple)
             indices = (
@@ -167,14 +172,14 @@ def map_tiles(
                 reflect_indices(columns.start, columns.stop, width),
             )
             cut = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
-            _blend(result, function(*cut)[0], part, (rows.start, columns.start))
+            _blend(result, function(*cut)[0], part, (rows.start, columns.start), fade)
         advance()
     return result
 
 
-def border_of(context: int, multiple: int) -> int:
+def border_of(context: int, multiple: int, fade: int = FADE) -> int:
     """Return what is read around a window, for a network of that reach and grid [packed px]."""
-    return _up(context + FADE, multiple)
+    return _up(context + fade, multiple)
 
 
 def _read(start: int, length: int, size: int, border: int, multiple: int) -> range:
@@ -188,17 +193,17 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _reach(wanted: Tensor, part: Tile) -> Tensor:
-    top, left = max(0, part.top - FADE), max(0, part.left - FADE)
-    return wanted[top : part.top + part.height + FADE, left : part.left + part.width + FADE]
+def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:
+    top, left = max(0, part.top - fade), max(0, part.left - fade)
+    return wanted[top : part.top + part.height + fade, left : part.left + part.width + fade]
 
 
-def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int]) -> None:
+def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int], fade: int) -> None:
     """Add the answer of one window, read from ``origin``, to where it belongs, weighted."""
     height, width = result.shape[1:]
-    rows = window(part.top, part.height, height)
-    columns = window(part.left, part.width, width)
-    top, left = part.top - FADE, part.left - FADE
+    rows = window(part.top, part.height, height, fade)
+    columns = window(part.left, part.width, width, fade)
+    top, left = part.top - fade, part.left - fade
     row, column = top - origin[0], left - origin[1]
     answer = answer[:, row : row + len(rows), column : column + len(columns)]
     weighted = answer * (rows[:, None] * columns).to(answer.device)
