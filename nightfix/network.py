@@ -133,9 +133,15 @@ class FiLM(nn.Module):
         return F.conv2d(x, weight, bias + shift, padding=layer.padding)
 
 
+def _draw(weight: Tensor, std: float) -> None:
+    """Start with normal numbers, unless weights will be loaded (a second's work for torch)."""
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=std)
+
+
 def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    _draw(layer.weight, math.sqrt(2 / (1 + _SLOPE**2) / (9 * inputs)))
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
@@ -230,7 +236,7 @@ class Backbone(nn.Module):
         self.radius = _BLOCKS[config.backbone].radius * config.blocks
         self.unshuffle = config.unshuffle
         self.head = nn.Conv2d(widths[0], outputs, 1)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        _draw(self.head.weight, 1e-3)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 

@@ -109,6 +109,7 @@ class Restorer:
         """
         capture = torch.from_numpy(packed_planes(raw))
         restored = self.restore_packed(capture, conditioning, settings, progress)
+        del capture
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
         whole = replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)

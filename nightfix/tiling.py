@@ -167,11 +167,7 @@ def map_tiles(
         if wanted is None or bool(_reach(wanted, part, fade).any()):
             rows = _read(part.top, part.height, height, border, multiple)
             columns = _read(part.left, part.width, width, border, multiple)
-            indices = (
-                reflect_indices(rows.start, rows.stop, height),
-                reflect_indices(columns.start, columns.stop, width),
-            )
-            cut = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
+            cut = (_cut(frame, rows, columns) for frame in frames)
             _blend(result, function(*cut)[0], part, (rows.start, columns.start), fade)
         advance()
     return result
@@ -193,6 +189,18 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
+def _cut(frame: Tensor, rows: range, columns: range) -> Tensor:
+    """Copy a window of a frame that goes on as its mirror image, shape (1, C, h, w)."""
+    across, along = (
+        reflect_indices(part.start, part.stop, size).to(frame.device)
+        for part, size in zip((rows, columns), frame.shape[1:], strict=True)
+    )
+    cut = frame.new_empty(1, len(rows), len(columns), frame.shape[0]).permute(0, 3, 1, 2)
+    for plane, whole in zip(cut[0], frame, strict=True):
+        plane.copy_(whole[across][:, along])
+    return cut
+
+
 def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:
     top, left = max(0, part.top - fade), max(0, part.left - fade)
     return wanted[top : part.top + part.height + fade, left : part.left + part.width + fade]
@@ -206,11 +214,13 @@ def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int], 
     top, left = part.top - fade, part.left - fade
     row, column = top - origin[0], left - origin[1]
     answer = answer[:, row : row + len(rows), column : column + len(columns)]
-    weighted = answer * (rows[:, None] * columns).to(answer.device)
     cut_top, cut_left = max(0, -top), max(0, -left)
     bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
-    weighted = weighted[:, cut_top : bottom - top, cut_left : right - left]
-    result[:, top + cut_top : bottom, left + cut_left : right] += weighted.to(result.device)
+    inside = (slice(cut_top, bottom - top), slice(cut_left, right - left))
+    weights = (rows[:, None] * columns)[inside].to(answer.device)
+    for whole, plane in zip(result, answer, strict=True):
+        part = whole[top + cut_top : bottom, left + cut_left : right]
+        part += (plane[inside] * weights).to(result.device)
 
 
 def in_strips(
