@@ -22,9 +22,9 @@ EDGE = 32
 FADE = 8
 
 
-#: Samples that one level of a network works on at once. Its widest features, 64 channels, stay
-#: below the 32 MB above which the C library maps, clears and unmaps memory at every call.
-_STRIP = 120_000
+#: Samples that one level of a network works on at once. Its widest features, 64 channels of 16
+#: bit, stay below the 32 MB above which the C library maps and unmaps memory at every call.
+_STRIP = 240_000
 
 
 class Tile(NamedTuple):
