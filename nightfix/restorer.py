@@ -216,6 +216,8 @@ class _Frame:
         if kernel is None:
             return None
         self.told = 1.0
+        # From now on the deconvolved frame is held, too.
+        self.tile = max(3 * self.tile // 4, self.network.multiple)
         return kernel[None]
 
     def _expose(

@@ -162,15 +162,18 @@ def map_tiles(
     """
     height, width = frames[0].shape[1:]
     border = border_of(context, multiple, fade)
-    result = torch.zeros_like(frames[0])
+    result: Tensor | None = None
     for part in tiles((height, width), tile, multiple, border):
         if wanted is None or bool(_reach(wanted, part, fade).any()):
             rows = _read(part.top, part.height, height, border, multiple)
             columns = _read(part.left, part.width, width, border, multiple)
             cut = (_cut(frame, rows, columns) for frame in frames)
-            _blend(result, function(*cut)[0], part, (rows.start, columns.start), fade)
+            answer = function(*cut)[0]
+            # Not before the first answer, when the function's own memory is free again.
+            result = torch.zeros_like(frames[0]) if result is None else result
+            _blend(result, answer, part, (rows.start, columns.start), fade)
         advance()
-    return result
+    return torch.zeros_like(frames[0]) if result is None else result
 
 
 def border_of(context: int, multiple: int, fade: int = FADE) -> int:
