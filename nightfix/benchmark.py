@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,7 +78,10 @@ class Measurement:
     network : float
         Wall time inside the network, a part of restore [s].
     overlap : float
-        What the network computed more than once, as a share of the frame [-].
+        What the network computed more than once, at the borders of windows and strips and
+        beyond the frame's edge, as a share of the operations that the frame needs [-].
+    lamps : float
+        What it computed for the highlights, as a share of the same [-].
     precision : str
         Number format of the convolutions.
     tile : int
@@ -94,6 +98,7 @@ class Measurement:
     seconds: dict[str, float]
     network: float
     overlap: float
+    lamps: float
     precision: str
     tile: int
     memory: float | None
@@ -101,8 +106,8 @@ class Measurement:
 
     @property
     def bare(self) -> float:
-        """Seconds that the network alone would have taken, each pixel computed once a pass."""
-        return self.network / (1 + self.overlap)
+        """Seconds the network alone would have taken, each operation done once a pass."""
+        return self.network / (1 + self.overlap + self.lamps)
 
     @property
     def ratio(self) -> float:
@@ -262,7 +267,8 @@ def measure(case: Case, photo: Path) -> Measurement:
         megapixels=pixels / 1e6,
         seconds=seconds,
         network=inside.seconds,
-        overlap=4 * inside.pixels / (case.steps * pixels) - 1,
+        overlap=4 * inside.frame / (case.steps * pixels) - 1,
+        lamps=4 * inside.lamps / (case.steps * pixels),
         precision=str(restorer.dtype).removeprefix("torch."),
         tile=restorer.tile(settings),
         memory=None if after is None or before is None else after - before,
@@ -273,14 +279,24 @@ def measure(case: Case, photo: Path) -> Measurement:
 class _Inside:
     """Seconds and packed pixels that pass through a restorer's network.
 
-    Highlights that need a pass of their own count as overlap.
+    Pixels of the passes over the ``frame`` and of the ``lamps``, which are told a lower ratio;
+    by the operations of each level, so that what strips have in common counts, too.
     """
 
     def __init__(self, restorer: Restorer) -> None:
-        self.seconds, self.pixels, self._started = 0.0, 0, 0.0
-        self._cuda = restorer.device.type == "cuda"
-        restorer.network.register_forward_pre_hook(self._enter)
-        restorer.network.register_forward_hook(self._leave)
+        self.seconds, self.frame, self.lamps, self._started = 0.0, 0.0, 0.0, 0.0
+        self._cuda, self._of_lamps = restorer.device.type == "cuda", False
+        network = restorer.network
+        network.register_forward_pre_hook(self._enter)
+        network.register_forward_hook(self._leave)
+        encoder, decoder = network.backbone.encoder, network.backbone.decoder
+        levels = [*enumerate(encoder), *enumerate(reversed(decoder))]
+        # Operations of a level for a sample of its own, and for a packed pixel.
+        own = [sum(p.numel() for p in level.parameters() if p.dim() == 4) for _, level in levels]
+        side = network.config.unshuffle
+        whole = sum(one / (side << n) ** 2 for one, (n, _) in zip(own, levels, strict=True))
+        for one, (_, level) in zip(own, levels, strict=True):
+            level.register_forward_pre_hook(partial(self._count, one / whole))
 
     def _now(self) -> float:
         if self._cuda:
@@ -290,8 +306,15 @@ class _Inside:
         return time.perf_counter()
 
     def _enter(self, _: object, frames: tuple[Any, ...]) -> None:
-        self.pixels += frames[0].shape[-2] * frames[0].shape[-1]
+        self._of_lamps = bool(frames[2].ratio < _RATIO)
         self._started = self._now()
+
+    def _count(self, share: float, _: object, features: tuple[Any, ...]) -> None:
+        pixels = share * features[0].shape[-2] * features[0].shape[-1]
+        if self._of_lamps:
+            self.lamps += pixels
+        else:
+            self.frame += pixels
 
     def _leave(self, _: object, __: object, ___: object) -> None:
         self.seconds += self._now() - self._started

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -18,8 +19,13 @@ SMALLEST_TILE = 128
 #: What torch, its allocators and oneDNN say when memory ran out; the last gives no reason.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
 
-#: Tile where the memory of the device is not known [mosaic px].
-_DEFAULT_TILE = 2048
+#: Tile where the memory of the device is not known, and the largest: with it a frame of 24
+#: megapixels is one window, and one of 100 is four [mosaic px].
+_DEFAULT_TILE, _LARGEST_TILE = 3520, 5120
+
+#: What a pass takes for each sample of a tile, at most [bytes], and how much of the free memory it
+#: may have: the rest is for the frame itself, and for other programs.
+_BYTES_A_SAMPLE, _SHARE = 60, 0.25
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -113,11 +119,25 @@ def _convolution(dtype: torch.dtype) -> Callable[[], object]:
 
 
 def choose_tile(device: torch.device) -> int:
-    """Return the side of a tile that suits the device [mosaic px]."""
-    if device.type != "cuda":
+    """Return the side of a tile that suits the memory that is free [mosaic px]."""
+    if device.type == "cuda":
+        free: float | None = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = free_memory()
+    if free is None:
         return _DEFAULT_TILE
-    free, _ = torch.cuda.mem_get_info(device)
-    return 4096 if free > 12 * 2**30 else _DEFAULT_TILE if free > 4 * 2**30 else 1024
+    side = math.isqrt(int(_SHARE * free / _BYTES_A_SAMPLE))
+    return min(max(side, SMALLEST_TILE), _LARGEST_TILE)
+
+
+def free_memory() -> float | None:
+    """Return the memory that programs can still get, None if the system does not tell [bytes]."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((1024.0 * int(number) for number in kilobytes), None)
 
 
 def is_out_of_memory(error: Exception) -> bool:

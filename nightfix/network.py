@@ -10,8 +10,9 @@ every block, so no statistics of a tile are ever taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nightfix.diffusion import VarianceStabilizer, reference_exposure
+from nightfix.tiling import in_strips
 
 #: Brightest value, in units of the target's white, that the network is shown.
 CEILING = 2.0
@@ -28,6 +30,9 @@ _SHIFT = 0.05
 
 _SLOPE = 0.2
 _CONDITION_NUMBERS = 9
+
+#: How far the capture's own encoder looks [packed px].
+_ENCODER_REACH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +123,25 @@ class FiLM(nn.Module):
         scale, shift = self.project(embedding)[:, :, None, None].chunk(2, 1)
         return torch.addcmul(x + shift, x, scale)
 
+    def after(self, layer: nn.Conv2d, x: Tensor, embedding: Tensor) -> Tensor:
+        """Modulate what a convolution makes of features; of one frame, in its weights."""
+        if len(embedding) > 1:
+            return self(layer(x), embedding)  # type: ignore[no-any-return]
+        assert layer.bias is not None
+        scale, shift = self.project(embedding)[0].float().chunk(2)
+        weight, bias = layer.weight * (1 + scale)[:, None, None, None], layer.bias * (1 + scale)
+        return F.conv2d(x, weight, bias + shift, padding=layer.padding)
+
+
+def _draw(weight: Tensor, std: float) -> None:
+    """Start with normal numbers, unless weights will be loaded (a second's work for torch)."""
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=std)
+
 
 def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    _draw(layer.weight, math.sqrt(2 / (1 + _SLOPE**2) / (9 * inputs)))
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
@@ -143,7 +163,7 @@ class ConvBlock(nn.Module):
         self.second = _conv3(outputs, outputs)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        x = _activate(self.film(self.first(x), embedding))
+        x = _activate(self.film.after(self.first, x, embedding))
         return _activate(self.second(x))
 
 
@@ -213,21 +233,79 @@ class Backbone(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(n, wide, 2, 2) for n, wide in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(wide, n, 2, 2) for n, wide in reversed(pairs))
         self.decoder = nn.ModuleList(Level(config, 2 * n, n) for n in reversed(widths[:-1]))
+        self.radius = _BLOCKS[config.backbone].radius * config.blocks
+        self.unshuffle = config.unshuffle
         self.head = nn.Conv2d(widths[0], outputs, 1)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        _draw(self.head.weight, 1e-3)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        skips = []
-        for level, down in zip(self.encoder, self.down, strict=False):
-            x = level(x, embedding)
-            skips.append(x)
-            x = down(x)
-        x = self.encoder[-1](x, embedding)
-        for up, level, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
-            x = level(torch.cat([up(x), skip], 1), embedding)
-        return self.head(x)  # type: ignore[no-any-return]
+    def forward(
+        self,
+        frames: Sequence[Tensor],
+        embedding: Tensor,
+        enter: Callable[..., Tensor],
+        leave: Callable[..., Tensor],
+    ) -> Tensor:
+        """Run the levels, each of them strip by strip.
+
+        ``enter`` makes the finest level's features of a strip of ``frames``, ``leave`` the
+        result of the head's answer and that strip.
+        """
+
+        def answer(x: Tensor, *parts: Tensor) -> tuple[Tensor]:
+            return (leave(self.head(x), *parts[-len(frames) :]),)
+
+        depth, skips = len(self.down), list[Tensor]()
+        start, inputs = enter, tuple(frames)
+        end: Callable[..., tuple[Tensor, ...]]
+        for n, down in enumerate(self.down):
+            end = partial(_kept_and_reduced, down)
+            skip, x = self._strips(n, self.encoder[n], embedding, inputs, start=start, end=end)
+            skips.append(skip)
+            start, inputs = _unchanged, (x,)
+        end = _alone if depth else answer
+        (x,) = self._strips(depth, self.encoder[-1], embedding, inputs, start=start, end=end)
+        for n, up, level in zip(reversed(range(depth)), self.up, self.decoder, strict=True):
+            start, inputs = partial(_joined, up), (x, skips.pop())
+            end, inputs = (_alone, inputs) if n else (answer, (*inputs, *frames))
+            (x,) = self._strips(n, level, embedding, inputs, start=start, end=end)
+        return x
+
+    def _strips(
+        self,
+        n: int,
+        level: nn.Module,
+        embedding: Tensor,
+        inputs: tuple[Tensor, ...],
+        *,
+        start: Callable[..., Tensor],
+        end: Callable[..., tuple[Tensor, ...]],
+    ) -> tuple[Tensor, ...]:
+        """Run one level: on what ``start`` makes of a strip, and ``end`` of its features."""
+        side = 1 if n else self.unshuffle
+        return in_strips(
+            lambda *parts: end(level(start(*parts), embedding), *parts),
+            inputs,
+            halo=self.radius * side + (0 if n else _ENCODER_REACH),
+            step=2 * side,
+        )
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def _alone(x: Tensor, *_: Tensor) -> tuple[Tensor]:
+    return (x,)
+
+
+def _kept_and_reduced(down: nn.Module, x: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    return x, down(x)
+
+
+def _joined(up: nn.Module, below: Tensor, skip: Tensor, *_: Tensor) -> Tensor:
+    return torch.cat([up(below), skip], 1)
 
 
 class Denoiser(nn.Module):
@@ -294,12 +372,12 @@ class Denoiser(nn.Module):
         Each block adds its radius at its level's pitch on the way down and up;
         each strided pair adds one pitch.
         """
-        radius = _BLOCKS[self.config.backbone].radius * self.config.blocks
+        radius = self.backbone.radius
         depth = len(self.config.widths) - 1
         pitches = [1 << n for n in range(depth)]
         reach = sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
         side = self.config.unshuffle
-        return 2 + side * reach + side - 1
+        return _ENCODER_REACH + side * reach + side - 1
 
     def forward(
         self,
@@ -328,19 +406,28 @@ class Denoiser(nn.Module):
         Tensor, shape (B, 4, h, w), float32
             The fully exposed scene, same scale. Not clipped.
         """
-        own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
-        v_t = own.stabilize(sample.clamp_max(CEILING))
-        v_y = given.stabilize(capture.clamp_max(CEILING))
-        v_d = v_t if deconvolved is None else own.stabilize(deconvolved.clamp_max(CEILING))
+        frames = (sample, capture) if deconvolved is None else (sample, capture, deconvolved)
+        embedding = self.embed(condition.numbers())
+        enter, leave = partial(self._enter, condition), partial(self._leave, condition)
+        return self.backbone(frames, embedding, enter, leave)  # type: ignore[no-any-return]
+
+    def _enter(self, condition: Condition, *frames: Tensor) -> Tensor:
+        """Return what the backbone sees of the frames."""
+        v_t, v_y, v_d = _stabilized(condition, *frames)
         features = [v_t, v_y]
         if self.config.deconvolution:
             features.append(v_d - v_t)
         if self.capture_encoder is not None:
             features.append(self.capture_encoder(v_y))
-        embedding = self.embed(condition.numbers())
-        side = self.config.unshuffle
-        squares = F.pixel_unshuffle(torch.cat(features, 1), side)
-        head = F.pixel_shuffle(self.backbone(squares, embedding).float(), side)
+        squares, side = torch.cat(features, 1), self.config.unshuffle
+        return F.pixel_unshuffle(squares, side) if side > 1 else squares
+
+    def _leave(self, condition: Condition, head: Tensor, *frames: Tensor) -> Tensor:
+        """Return the scene by the backbone's answer: the adaptive residual layer."""
+        own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
+        _, v_y, v_d = _stabilized(condition, *frames)
+        head, side = head.float(), self.config.unshuffle
+        head = F.pixel_shuffle(head, side) if side > 1 else head
         sizes = [4, 4, 1, head.shape[1] - 9]
         direct, residual, mask, moved = torch.split(head, sizes, 1)
         shift = _SHIFT * moved * (condition.blur >= 0) if self.config.deconvolution else 0
@@ -348,6 +435,17 @@ class Denoiser(nn.Module):
         estimate = given.linearize(v_y + given.noise * direct + shift)
         corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual + shift)
         return torch.lerp(corrected, estimate, mask)
+
+
+def _stabilized(
+    condition: Condition, sample: Tensor, capture: Tensor, deconvolved: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the frames on the scales of their noise, by default the sample for deconvolved."""
+    own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
+    v_t = own.stabilize(sample.clamp_max(CEILING))
+    v_y = given.stabilize(capture.clamp_max(CEILING))
+    v_d = v_t if deconvolved is None else own.stabilize(deconvolved.clamp_max(CEILING))
+    return v_t, v_y, v_d
 
 
 def parameter_count(network: nn.Module) -> int:

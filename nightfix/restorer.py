@@ -25,7 +25,7 @@ from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
-from nightfix.tiling import local_mean, map_tiles, tiles
+from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
@@ -33,6 +33,13 @@ _ANCHOR = 32
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
+
+#: Border read around a lamp, beyond which what the network sees makes no difference where there
+#: is so much light; and sides of the windows it may lie in [packed px].
+_LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
+
+#: Rows of a plane in which light is drawn.
+_ROWS = 64
 
 #: Root mean square of what the network gets wrong where there is no noise [white].
 _SMALLEST_ERROR = 1e-3
@@ -102,6 +109,7 @@ class Restorer:
         """
         capture = torch.from_numpy(packed_planes(raw))
         restored = self.restore_packed(capture, conditioning, settings, progress)
+        del capture
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
         whole = replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
@@ -198,6 +206,8 @@ class _Frame:
         kernel = self._measure_shake(light) if later and measured else None
         if kernel is not None:
             self.told = 1.0
+            # From now on the deconvolved frame is held, too.
+            self.tile = max(3 * self.tile // 4, self.network.multiple)
         predicted = light
         for exposure in later:
             told = self._condition(exposure)
@@ -221,17 +231,17 @@ class _Frame:
     def _expose(
         self, capture: Tensor, light: Tensor, told: Condition, generator: torch.Generator
     ) -> Tensor:
-        normal = None
-        if not self.settings.deterministic:
-            normal = torch.randn(capture.shape, generator=generator)
-        return expose(
-            capture,
-            light,
-            ratio=told.ratio[0],
-            exposure=told.exposure[0],
-            a=told.a[0],
-            normal=normal,
-        )
+        """Draw the light of the missing time, a few rows at a time to save memory."""
+        sample = torch.empty_like(capture)
+        for plane, captured, seen in zip(sample, capture, light, strict=True):
+            for rows in zip(*(p.split(_ROWS) for p in (plane, captured, seen)), strict=True):
+                normal = None
+                if not self.settings.deterministic:
+                    normal = torch.randn(rows[0].shape, generator=generator)
+                numbers = (number[0, 0] for number in (told.ratio, told.exposure, told.a))
+                ratio, exposure, a = numbers
+                rows[0].copy_(expose(*rows[1:], ratio=ratio, exposure=exposure, a=a, normal=normal))
+        return sample
 
     def _condition(self, exposure: float, ratio: float | None = None) -> Condition:
         """Return what the network is told, on the CPU; ``ratio`` stands in for the photo's."""
@@ -243,8 +253,10 @@ class _Frame:
         """Undo the shake of a sample without a network, a plane at a time to save memory."""
         light = sample.clamp(0, 1).mean()
         noise = remaining_error(told.ratio * told.a * light + told.ratio**2 * told.b)
-        planes = (plane[None, None].clamp_max(CEILING) for plane in sample)
-        return torch.cat([deconvolve(plane, kernel, noise)[0] for plane in planes])
+        undone = torch.empty_like(sample)
+        for plane, answer in zip(sample, undone, strict=True):
+            answer.copy_(deconvolve(plane[None, None].clamp_max(CEILING), kernel, noise)[0, 0])
+        return undone
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
@@ -258,7 +270,8 @@ class _Frame:
         capture = self.capture * lower
         told = self._condition(1.0, lower)
         lamps = self._predict([capture, capture], told, wanted=weight[0] > 0)
-        return torch.lerp(restored, lamps * (ratio / lower), weight)
+        del capture, bright
+        return restored.lerp_(lamps.mul_(ratio / lower), weight)
 
     def _predict(
         self,
@@ -274,17 +287,21 @@ class _Frame:
         ``transposed``: whether the network sees every tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
+        whole = wanted is None
+        context = self.network.receptive_radius if whole else _LAMP_CONTEXT
+        advance = self._advance if whole else lambda: None
         while True:
             done = self.done
             try:
                 return map_tiles(
                     lambda *tiles: self._network(condition, *tiles, transposed=transposed),
                     tuple(frames),
-                    tile=self.tile,
-                    context=self.network.receptive_radius,
+                    tile=_lamp_tile(wanted) if wanted is not None else self.tile,
+                    context=context,
                     multiple=self.network.multiple,
+                    fade=FADE if whole else 0,
                     wanted=wanted,
-                    advance=self._advance,
+                    advance=advance,
                 )
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -310,9 +327,23 @@ class _Frame:
 
     def _advance(self) -> None:
         self.done += 1
-        shape = (self.capture.shape[1], self.capture.shape[2])
-        total = len(self.schedule) * sum(1 for _ in tiles(shape, self.tile))
+        shape, multiple = (self.capture.shape[1], self.capture.shape[2]), self.network.multiple
+        border = border_of(self.network.receptive_radius, multiple)
+        total = len(self.schedule) * len(tiles(shape, self.tile, multiple, border))
         self.progress(self.done, max(total, self.done))
+
+
+def _lamp_tile(wanted: Tensor) -> int:
+    """Return the side of the windows that have the least to compute around wanted samples.
+
+    It follows from the photo alone, so lamps come out the same whatever the tile.
+    """
+
+    def pixels(side: int) -> float:
+        cells = F.max_pool2d(wanted[None].float(), side, ceil_mode=True)
+        return float(cells.sum()) * (side + 2 * _LAMP_CONTEXT) ** 2
+
+    return min(_LAMP_TILES, key=pixels)
 
 
 def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:

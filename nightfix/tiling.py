@@ -1,4 +1,4 @@
-"""Restore: large frames in windows that leave no seams.
+"""Restore: large frames in windows that leave no seams, and those in strips.
 
 Every window is read with a border as wide as the network's reach, starts on the
 network's own grid, and fades into its neighbor; the frame itself is continued by a
@@ -7,7 +7,8 @@ little of its mirror image. So the same pixels come out whatever the size of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,11 @@ EDGE = 32
 FADE = 8
 
 
+#: Samples that one level of a network works on at once. Its widest features, 64 channels of 16
+#: bit, stay below the 32 MB above which the C library maps and unmaps memory at every call.
+_STRIP = 240_000
+
+
 class Tile(NamedTuple):
     """One window of a frame, in packed pixels: what it answers for, without its fade."""
 
@@ -30,11 +36,48 @@ class Tile(NamedTuple):
     width: int
 
 
-def tiles(shape: tuple[int, int], tile: int) -> Iterator[Tile]:
-    """Cut a frame of packed pixels into windows of at most ``tile`` a side."""
-    for top in range(0, shape[0], tile):
-        for left in range(0, shape[1], tile):
-            yield Tile(top, left, min(tile, shape[0] - top), min(tile, shape[1] - left))
+def tiles(shape: tuple[int, int], tile: int, multiple: int, border: int) -> list[Tile]:
+    """Cut a frame into windows of equal size, so that as little as possible is read twice.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the frame [packed px].
+    tile : int
+        A window has at most the area of a square of this side, unless the grid is coarser
+        [packed px].
+    multiple : int
+        Grid on which the windows begin [packed px].
+    border : int
+        What is read around each [packed px].
+
+    Returns
+    -------
+    list of Tile
+        Row by row; the last of a row or column may be smaller.
+
+    Examples
+    --------
+    >>> tiles((2000, 3000), 2000, 16, 128)
+    [Tile(top=0, left=0, height=2000, width=1504), Tile(top=0, left=1504, height=2000, width=1496)]
+    """
+    units = [-(-side // multiple) for side in shape]
+    largest = max(1, tile * tile // multiple**2)
+    best, least = (1, 1), math.inf
+    for rows in range(1, units[0] + 1):
+        height = -(-units[0] // rows)
+        width = min(units[1], max(1, largest // height))
+        columns = -(-units[1] // width)
+        # What all windows read together: each inner border is read from both sides.
+        read = (shape[0] + 2 * border * (rows - 1)) * (shape[1] + 2 * border * (columns - 1))
+        if (height * width <= largest or height == 1) and read < least:
+            best, least = (height, -(-units[1] // columns)), read
+    height, width = (unit * multiple for unit in best)
+    return [
+        Tile(top, left, min(height, shape[0] - top), min(width, shape[1] - left))
+        for top in range(0, shape[0], height)
+        for left in range(0, shape[1], width)
+    ]
 
 
 def reflect_indices(start: int, stop: int, size: int) -> Tensor:
@@ -52,7 +95,7 @@ def reflect_indices(start: int, stop: int, size: int) -> Tensor:
     return torch.minimum(indices, period - indices)
 
 
-def window(start: int, length: int, size: int) -> Tensor:
+def window(start: int, length: int, size: int, fade: int = FADE) -> Tensor:
     """Return the weights of a window along one axis; those of all windows add up to one.
 
     Parameters
@@ -61,19 +104,21 @@ def window(start: int, length: int, size: int) -> Tensor:
         What the window answers for.
     size : int
         The axis's length; there is no fade at its ends.
+    fade : int
+        Half its width.
 
     Returns
     -------
-    Tensor, shape (length + 2 * FADE,)
-        From ``start - FADE``: rising over 2 * FADE samples, 1, falling alike.
+    Tensor, shape (length + 2 * fade,)
+        From ``start - fade``: rising over 2 * fade samples, 1, falling alike.
     """
-    ramp = (torch.arange(2 * FADE, dtype=torch.float32) + 0.5) / (2 * FADE)
-    position = torch.arange(start - FADE, start + length + FADE)
-    weights = torch.ones(length + 2 * FADE)
+    ramp = (torch.arange(2 * fade, dtype=torch.float32) + 0.5) / max(1, 2 * fade)
+    position = torch.arange(start - fade, start + length + fade)
+    weights = torch.ones(length + 2 * fade)
     if start > 0:
-        weights[: 2 * FADE] = ramp
+        weights[: 2 * fade] = ramp
     if start + length < size:
-        weights[-2 * FADE :] = weights[-2 * FADE :] * ramp.flip(0)
+        weights[length:] *= ramp.flip(0)
     return weights * ((position >= 0) & (position < size))
 
 
@@ -84,6 +129,7 @@ def map_tiles(
     tile: int,
     context: int,
     multiple: int,
+    fade: int = FADE,
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -97,11 +143,13 @@ def map_tiles(
     frames : tuple of Tensor, each of shape (4, H, W)
         Sample, capture and, where a shake is known, the deconvolved sample; packed.
     tile : int
-        Side of a window [packed px], a multiple of ``multiple``.
+        Side of a square as large as a window at most [packed px].
     context : int
         Border read around each window and thrown away [packed px].
     multiple : int
         Grid of the network [packed px].
+    fade : int
+        Half the width over which windows fade into each other, within their border [packed px].
     wanted : Tensor or None, shape (H, W), bool
         Windows without a wanted sample are left out and stay 0.
     advance : callable
@@ -113,20 +161,24 @@ def map_tiles(
         On the device of ``frames``.
     """
     height, width = frames[0].shape[1:]
-    border = -(-(context + FADE) // multiple) * multiple
-    result = torch.zeros_like(frames[0])
-    for part in tiles((height, width), tile):
-        if wanted is None or bool(_reach(wanted, part).any()):
+    border = border_of(context, multiple, fade)
+    result: Tensor | None = None
+    for part in tiles((height, width), tile, multiple, border):
+        if wanted is None or bool(_reach(wanted, part, fade).any()):
             rows = _read(part.top, part.height, height, border, multiple)
             columns = _read(part.left, part.width, width, border, multiple)
-            indices = (
-                reflect_indices(rows.start, rows.stop, height),
-                reflect_indices(columns.start, columns.stop, width),
-            )
-            cut = (frame[:, indices[0]][:, :, indices[1]][None] for frame in frames)
-            _blend(result, function(*cut)[0], part, (rows.start, columns.start))
+            cut = (_cut(frame, rows, columns) for frame in frames)
+            answer = function(*cut)[0]
+            # Not before the first answer, when the function's own memory is free again.
+            result = torch.zeros_like(frames[0]) if result is None else result
+            _blend(result, answer, part, (rows.start, columns.start), fade)
         advance()
-    return result
+    return torch.zeros_like(frames[0]) if result is None else result
+
+
+def border_of(context: int, multiple: int, fade: int = FADE) -> int:
+    """Return what is read around a window, for a network of that reach and grid [packed px]."""
+    return _up(context + fade, multiple)
 
 
 def _read(start: int, length: int, size: int, border: int, multiple: int) -> range:
@@ -140,24 +192,97 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _reach(wanted: Tensor, part: Tile) -> Tensor:
-    top, left = max(0, part.top - FADE), max(0, part.left - FADE)
-    return wanted[top : part.top + part.height + FADE, left : part.left + part.width + FADE]
+def _cut(frame: Tensor, rows: range, columns: range) -> Tensor:
+    """Copy a window of a frame that goes on as its mirror image, shape (1, C, h, w)."""
+    across, along = (
+        reflect_indices(part.start, part.stop, size).to(frame.device)
+        for part, size in zip((rows, columns), frame.shape[1:], strict=True)
+    )
+    cut = frame.new_empty(1, len(rows), len(columns), frame.shape[0]).permute(0, 3, 1, 2)
+    for plane, whole in zip(cut[0], frame, strict=True):
+        plane.copy_(whole[across][:, along])
+    return cut
 
 
-def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int]) -> None:
+def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:
+    top, left = max(0, part.top - fade), max(0, part.left - fade)
+    return wanted[top : part.top + part.height + fade, left : part.left + part.width + fade]
+
+
+def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int], fade: int) -> None:
     """Add the answer of one window, read from ``origin``, to where it belongs, weighted."""
     height, width = result.shape[1:]
-    rows = window(part.top, part.height, height)
-    columns = window(part.left, part.width, width)
-    top, left = part.top - FADE, part.left - FADE
+    rows = window(part.top, part.height, height, fade)
+    columns = window(part.left, part.width, width, fade)
+    top, left = part.top - fade, part.left - fade
     row, column = top - origin[0], left - origin[1]
     answer = answer[:, row : row + len(rows), column : column + len(columns)]
-    weighted = answer * (rows[:, None] * columns).to(answer.device)
     cut_top, cut_left = max(0, -top), max(0, -left)
     bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
-    weighted = weighted[:, cut_top : bottom - top, cut_left : right - left]
-    result[:, top + cut_top : bottom, left + cut_left : right] += weighted.to(result.device)
+    inside = (slice(cut_top, bottom - top), slice(cut_left, right - left))
+    weights = (rows[:, None] * columns)[inside].to(answer.device)
+    for whole, plane in zip(result, answer, strict=True):
+        part = whole[top + cut_top : bottom, left + cut_left : right]
+        part += (plane[inside] * weights).to(result.device)
+
+
+def in_strips(
+    function: Callable[..., tuple[Tensor, ...]],
+    frames: Sequence[Tensor],
+    *,
+    halo: int,
+    step: int,
+) -> tuple[Tensor, ...]:
+    """Apply a function of frames to strips of their rows, and put its answers together.
+
+    So only its arguments and answers are held for the whole frame, not what it makes in
+    between, and that stays near the processor. While gradients are recorded, and of a small
+    frame, there is one strip.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns tensors (B, C, rows, w). A row of an answer depends on rows nearby.
+    frames : sequence of Tensor
+        Its arguments; one may have more rows than another, by a whole factor.
+    halo : int
+        How far up and down an answer depends on the frame with the most rows [px].
+    step : int
+        Rows of that frame that belong together [px].
+
+    Returns
+    -------
+    tuple of Tensor
+        The same as ``function(*frames)``.
+    """
+    batch, _, rows, width = max(frames, key=lambda frame: frame.shape[2]).shape
+    height = max(1, _STRIP // (batch * width * step)) * step
+    if height >= rows or torch.is_grad_enabled():
+        return function(*frames)
+    halo = -(-halo // step) * step
+    answers: list[Tensor] = []
+    for top in range(0, rows, height):
+        first, last = max(0, top - halo), min(rows, top + height + halo)
+        bottom = min(rows, top + height)
+        parts = function(*(_rows(frame, first, last, rows) for frame in frames))
+        answers = answers or [_stretched(part, rows, last - first) for part in parts]
+        for answer, part in zip(answers, parts, strict=True):
+            answer_rows = _rows(answer, top, bottom, rows)
+            answer_rows.copy_(_rows(part, top - first, bottom - first, last - first))
+    return tuple(answers)
+
+
+def _rows(frame: Tensor, first: int, last: int, rows: int) -> Tensor:
+    """Return what of a frame stands at rows ``first`` to ``last`` of ``rows``."""
+    height = frame.shape[2]
+    return frame[:, :, first * height // rows : last * height // rows]
+
+
+def _stretched(part: Tensor, rows: int, of: int) -> Tensor:
+    """Return an empty frame with ``rows`` rows, like a part that has ``of`` of them."""
+    batch, channels, height, width = part.shape
+    frame = part.new_empty(batch, rows * height // of, width, channels)
+    return frame.permute(0, 3, 1, 2)
 
 
 def local_mean(frame: Tensor, size: int) -> Tensor:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from nightfix import __version__
 from nightfix.cli import app
 from nightfix.cli.boundary import BUG, EXIT_CODES, INTERRUPTED
+from nightfix.cli.commands import TABLE, Commands
 from nightfix.dng import write_dng
 from nightfix.raw import read_raw
 
@@ -266,6 +267,40 @@ def test_torch_is_not_loaded(photo, arguments):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+#: What takes longer to import than all that the help needs.
+SLOW = ("torch", "numpy", "rich", "rawpy", "huggingface_hub", "nightfix.pipeline")
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version", "--show-completion"])
+def test_help_imports_no_command(argument):
+    code = (
+        "import sys\n"
+        "from nightfix.cli import main\n"
+        f"sys.argv = ['nightfix', {argument!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print(sorted({set(SLOW)!r} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert done.stderr.splitlines()[-1] == b"[]"
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_help_says_of_a_command_what_its_own_help_begins_with(name):
+    shown = runner.invoke(app, ["--help"], env={"COLUMNS": "100"})
+    assert shown.exit_code == 0
+    assert " ".join(f"{name} {TABLE[name].summary}".split()) in " ".join(shown.stdout.split())
+    assert words(Commands()[name].help).startswith(TABLE[name].summary)
+    own = runner.invoke(app, [name, "--help"], env={"COLUMNS": "100"})
+    assert own.exit_code == 0
+    assert TABLE[name].summary in words(own.stdout)
+
+
+def test_a_mistyped_command_is_named():
+    done = runner.invoke(app, ["enhanse"])
+    assert done.exit_code == 2
+    assert "enhance" in words(done.stderr)
 
 
 def test_version():

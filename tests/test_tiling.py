@@ -3,18 +3,28 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nightfix.tiling import local_mean, map_tiles, reflect_indices, tiles, window
+from nightfix import tiling
+from nightfix.tiling import (
+    border_of,
+    in_strips,
+    local_mean,
+    map_tiles,
+    reflect_indices,
+    tiles,
+    window,
+)
 
 SHAPES = [(1, 1), (5, 40), (64, 64), (70, 133)]
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 100])
 @pytest.mark.parametrize("tile", [16, 32])
-def test_windows_add_up_to_one(size, tile):
+@pytest.mark.parametrize("fade", [0, 8])
+def test_windows_add_up_to_one(size, tile, fade):
     total = torch.zeros(size + 2 * tile)
     for start in range(0, size, tile):
-        weights = window(start, min(tile, size - start), size)
-        total[start - 8 + tile : start - 8 + tile + len(weights)] += weights
+        weights = window(start, min(tile, size - start), size, fade)
+        total[start - fade + tile : start - fade + tile + len(weights)] += weights
     assert torch.allclose(total[tile : tile + size], torch.ones(size))
 
 
@@ -61,7 +71,9 @@ def test_windows_without_a_wanted_sample_are_left_out():
         calls.append(x.shape)
         return x
 
-    result = map_tiles(note, (frame, frame), tile=32, context=0, multiple=16, wanted=wanted)
+    result = map_tiles(
+        note, (frame, frame), tile=32, context=16, multiple=16, fade=0, wanted=wanted
+    )
     assert len(calls) == 1
     assert result[0, 40, 50] == 1
     assert result[0, 5, 5] == 0
@@ -78,7 +90,7 @@ def test_every_tile_is_counted():
         multiple=16,
         advance=lambda: counted.append(1),
     )
-    assert len(counted) == len(list(tiles((64, 40), 32))) == 4
+    assert len(counted) == len(tiles((64, 40), 32, 16, border_of(0, 16))) == 4
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
@@ -93,3 +105,67 @@ def test_reflection_keeps_to_the_row(size):
 def test_local_mean_of_a_constant_is_the_constant(shape):
     means = local_mean(torch.full((4, *shape), 0.3), 32)
     assert torch.allclose(means, torch.full_like(means, 0.3))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (70, 133), (333, 64), (1000, 16)], ids=str)
+@pytest.mark.parametrize("tile", [16, 48, 64, 512])
+def test_tiles_cover_the_frame_once_and_are_no_larger_than_asked_for(shape, tile):
+    covered = torch.zeros(shape)
+    for part in tiles(shape, tile, 16, 128):
+        assert part.height * part.width <= tile**2
+        assert part.top % 16 == part.left % 16 == 0
+        covered[part.top : part.top + part.height, part.left : part.left + part.width] += 1
+    assert torch.equal(covered, torch.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile"),
+    [((1500, 2000), 2560), ((2000, 3000), 1760), ((2000, 3000), 2560), ((4080, 6120), 2560)],
+    ids=["12 MP", "24 MP, halves", "24 MP", "100 MP"],
+)
+def test_overlap_costs_at_most_15_percent(shape, tile):
+    """With the reach of the default network and the tiles that are chosen by themselves."""
+    read = []
+
+    def note(x: torch.Tensor) -> torch.Tensor:
+        read.append(x.shape[2] * x.shape[3])
+        return x
+
+    frame = torch.empty((1, 1, 1)).expand(1, *shape)
+    map_tiles(note, (frame,), tile=tile, context=109, multiple=16)
+    assert 1 < sum(read) / (shape[0] * shape[1]) <= 1.15
+
+
+def _halved_and_summed(fine: torch.Tensor, coarse: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Look four rows up and down, and answer at both pitches."""
+    blurred = torch.nn.functional.avg_pool2d(fine, 9, 1, 4, count_include_pad=True)
+    reduced = torch.nn.functional.avg_pool2d(blurred, 2)
+    return blurred, reduced + coarse
+
+
+@pytest.mark.parametrize("height", [2, 8, 62, 64, 130])
+@pytest.mark.parametrize("strip", [200, 1000, 10_000])
+def test_strips_give_the_same_as_the_whole(height, strip, monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    fine = torch.rand((1, 3, height, 20), generator=generator)
+    coarse = torch.rand((1, 3, height // 2, 10), generator=generator)
+    monkeypatch.setattr(tiling, "_STRIP", strip)
+    with torch.no_grad():
+        strips = in_strips(_halved_and_summed, (fine, coarse), halo=4, step=2)
+    for one, other in zip(strips, _halved_and_summed(fine, coarse), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_frame_with_gradients_is_one_strip(monkeypatch):
+    monkeypatch.setattr(tiling, "_STRIP", 16)
+    fine = torch.rand((1, 1, 64, 8), requires_grad=True)
+    calls = []
+
+    def note(x: torch.Tensor) -> tuple[torch.Tensor]:
+        calls.append(x.shape)
+        return (2 * x,)
+
+    (answer,) = in_strips(note, (fine,), halo=0, step=2)
+    answer.sum().backward()
+    assert calls == [fine.shape]
+    assert torch.equal(fine.grad, torch.full_like(fine, 2))

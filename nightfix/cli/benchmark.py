@@ -23,6 +23,7 @@ _COLUMNS = (
     ("all", "s"),
     ("network", "s"),
     ("overlap", "%"),
+    ("lamps", "%"),
     ("all/bare", ""),
     ("memory", "MB"),
 )
@@ -83,7 +84,8 @@ def benchmark(
         cells = [f"{found.megapixels:.1f}", name.removeprefix("nightfix-"), str(found.case.steps)]
         cells += [f"{seconds:.3f}" for seconds in stages]
         cells += [f"{found.seconds['all']:.1f}", f"{found.network:.1f}"]
-        cells += [f"{100 * found.overlap:.0f}", f"{found.ratio:.2f}", memory]
+        cells += [f"{100 * found.overlap:.0f}", f"{100 * found.lamps:.0f}"]
+        cells += [f"{found.ratio:.2f}", memory]
         print("  ".join(f"{cell:>9}" for cell in cells), flush=True)
     neighbors = {}
     for size in megapixels if darktable else ():

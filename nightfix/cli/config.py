@@ -10,6 +10,7 @@ from nightfix.cli.options import configurable
 from nightfix.config import config_path, read_config
 
 config = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     help="Show where the configuration file is, and what is set.",
     rich_markup_mode="rich",

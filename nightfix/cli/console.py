@@ -9,10 +9,6 @@ from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
-
 
 class Loudness(IntEnum):
     """How much is said: ``--quiet`` leaves errors, ``--verbose`` adds timings."""
@@ -40,6 +36,15 @@ class Display:
     """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
 
     def __init__(self, loudness: Loudness = Loudness.normal, task: str = "restoring") -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         self.loudness = loudness
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bar = Progress(
@@ -94,6 +99,8 @@ class Display:
             for row in rows:
                 self.say("  ".join((f"{row[0]:<8}", *row[1:])).rstrip())
             return
+        from rich.table import Table
+
         table = Table(box=None, show_header=False, pad_edge=False)
         for row in rows:
             table.add_row(*map(printable, row), style=_STYLES.get(row[0]))

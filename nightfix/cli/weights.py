@@ -19,6 +19,7 @@ from nightfix.weights import (
 )
 
 weights = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     help="List, fetch, check and remove weights. The default ones come with the package.",
     rich_markup_mode="rich",
