@@ -398,7 +398,7 @@ class Denoiser(nn.Module):
         condition : Condition
             Exposures, noise and blur.
         deconvolved : Tensor or None, same shape
-            The sample with its shake undone (:func:`nightfix.shake.deconvolve`), where the
+            The sample with its shake undone (:func:`nightfix.deconvolution.deconvolve`), where the
             shake is known; None takes the sample as it is.
 
         Returns

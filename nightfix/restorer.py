@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from nightfix.bayer import transpose_planes, unpack_bayer
 from nightfix.blending import blend
 from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, worth_going_on
+from nightfix.deconvolution import KERNEL_SIZE, deconvolve, remaining_error
 from nightfix.device import (
     SMALLEST_TILE,
     choose_device,
@@ -24,7 +25,7 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
-from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
+from nightfix.shake import estimate_shake, find_shake
 from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
@@ -37,6 +38,9 @@ _HIGHLIGHTS = (0.9, 1.4)
 #: Border read around a lamp, beyond which what the network sees makes no difference where there
 #: is so much light; and sides of the windows it may lie in [packed px].
 _LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
+
+#: Side of the windows in which a shake is undone [packed px].
+_UNSHAKEN_TILE = 512
 
 #: Rows of a plane in which light is drawn.
 _ROWS = 64
@@ -250,13 +254,17 @@ class _Frame:
         return condition_of((ratio, exposure, noise.a, noise.b, self.told))
 
     def _deconvolved(self, sample: Tensor, kernel: Tensor, told: Condition) -> Tensor:
-        """Undo the shake of a sample without a network, a plane at a time to save memory."""
+        """Undo the shake of a sample without a network, in windows to save memory."""
         light = sample.clamp(0, 1).mean()
         noise = remaining_error(told.ratio * told.a * light + told.ratio**2 * told.b)
-        undone = torch.empty_like(sample)
-        for plane, answer in zip(sample, undone, strict=True):
-            answer.copy_(deconvolve(plane[None, None].clamp_max(CEILING), kernel, noise)[0, 0])
-        return undone
+        return map_tiles(
+            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, noise),
+            (sample,),
+            tile=_UNSHAKEN_TILE,
+            context=KERNEL_SIZE,
+            multiple=1,
+            edge=0,
+        )
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""

@@ -130,6 +130,7 @@ def map_tiles(
     context: int,
     multiple: int,
     fade: int = FADE,
+    edge: int = EDGE,
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -150,6 +151,8 @@ def map_tiles(
         Grid of the network [packed px].
     fade : int
         Half the width over which windows fade into each other, within their border [packed px].
+    edge : int
+        How far the frame's mirror image is read beyond its edges [packed px].
     wanted : Tensor or None, shape (H, W), bool
         Windows without a wanted sample are left out and stay 0.
     advance : callable
@@ -165,8 +168,8 @@ def map_tiles(
     result: Tensor | None = None
     for part in tiles((height, width), tile, multiple, border):
         if wanted is None or bool(_reach(wanted, part, fade).any()):
-            rows = _read(part.top, part.height, height, border, multiple)
-            columns = _read(part.left, part.width, width, border, multiple)
+            rows = _read((part.top, part.height, height), border, multiple, edge)
+            columns = _read((part.left, part.width, width), border, multiple, edge)
             cut = (_cut(frame, rows, columns) for frame in frames)
             answer = function(*cut)[0]
             # Not before the first answer, when the function's own memory is free again.
@@ -181,9 +184,13 @@ def border_of(context: int, multiple: int, fade: int = FADE) -> int:
     return _up(context + fade, multiple)
 
 
-def _read(start: int, length: int, size: int, border: int, multiple: int) -> range:
-    """Return what is read along one axis for a window: its border, but not far past the edge."""
-    edge = _up(EDGE, multiple)
+def _read(place: tuple[int, int, int], border: int, multiple: int, edge: int) -> range:
+    """Return what is read along one axis for a window: its border, but not far past the edge.
+
+    ``place``: where it starts, its length and that of the axis.
+    """
+    start, length, size = place
+    edge = _up(edge, multiple)
     stop = start + _up(length, multiple) + border
     return range(max(start - border, -edge), min(stop, _up(size, multiple) + edge))
 
@@ -211,19 +218,17 @@ def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:
 
 def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int], fade: int) -> None:
     """Add the answer of one window, read from ``origin``, to where it belongs, weighted."""
-    height, width = result.shape[1:]
-    rows = window(part.top, part.height, height, fade)
-    columns = window(part.left, part.width, width, fade)
-    top, left = part.top - fade, part.left - fade
-    row, column = top - origin[0], left - origin[1]
-    answer = answer[:, row : row + len(rows), column : column + len(columns)]
-    cut_top, cut_left = max(0, -top), max(0, -left)
-    bottom, right = min(height, top + len(rows)), min(width, left + len(columns))
-    inside = (slice(cut_top, bottom - top), slice(cut_left, right - left))
-    weights = (rows[:, None] * columns)[inside].to(answer.device)
+    reach = []
+    for start, length, size, first in zip(
+        (part.top, part.left), (part.height, part.width), result.shape[1:], origin, strict=True
+    ):
+        begin, end = max(0, start - fade), min(size, start + length + fade)
+        weights = window(start, length, size, fade)[begin - start + fade : end - start + fade]
+        reach.append((slice(begin, end), slice(begin - first, end - first), weights))
+    (rows, own_rows, across), (columns, own_columns, along) = reach
+    weights = (across[:, None] * along).to(answer.device)
     for whole, plane in zip(result, answer, strict=True):
-        part = whole[top + cut_top : bottom, left + cut_left : right]
-        part += (plane[inside] * weights).to(result.device)
+        whole[rows, columns] += (plane[own_rows, own_columns] * weights).to(result.device)
 
 
 def in_strips(

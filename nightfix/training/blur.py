@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.shake import KERNEL_SIZE
+from nightfix.deconvolution import KERNEL_SIZE
 from nightfix.training.unprocess import uniform
 
-#: Side of a kernel on the mosaic [mosaic px].
-MOSAIC_KERNEL = 31
+#: Side of a kernel on the mosaic [mosaic px], and on each of its planes [packed px].
+MOSAIC_KERNEL, PLANE_KERNEL = 31, 17
 
 #: Points along a trajectory; far more than the pixels it crosses.
 _POINTS = 240
@@ -94,8 +94,8 @@ def misjudged(shake: Shake, generator: torch.Generator) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (17, 17)
-        Non-negative, sum 1 [packed px].
+    Tensor, shape (33, 33)
+        Non-negative, sum 1 [mosaic px].
     """
     severity = 0.85 * float(torch.rand(1, generator=generator))
     stretch = math.exp(0.25 * severity * float(torch.randn(1, generator=generator)))
@@ -111,7 +111,7 @@ def misjudged(shake: Shake, generator: torch.Generator) -> Tensor:
     path = path - path.mean(1, keepdim=True)
     smear = 2 * severity * float(torch.rand(1, generator=generator))
     path = path + smear * torch.randn(path.shape, generator=generator)
-    return Shake(path).kernel(KERNEL_SIZE, 0.5)
+    return Shake(path).kernel(KERNEL_SIZE, 1.0)
 
 
 def blur(light: Tensor, kernel: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nightfix.deconvolution import still
 from nightfix.network import CEILING, Condition
-from nightfix.shake import still
 from nightfix.training.blur import Shake, misjudged, random_shake
 from nightfix.training.config import Recipe
 from nightfix.training.sources import Source
@@ -21,7 +21,7 @@ class Task(NamedTuple):
     """What a pass is told and what it is to answer.
 
     ``condition``, of which ``blur`` is 1 where the shake is to be undone, -1 where it is
-    to be kept, 0 where the network must find out; ``kernel``, (B, 17, 17), the shake as far as it
+    to be kept, 0 where the network must find out; ``kernel``, (B, 33, 33), the shake as far as it
     is known; ``target``, (B, 4, p, p) at target brightness.
     """
 

@@ -23,8 +23,7 @@ from nightfix.bayer import transpose_planes
 from nightfix.errors import InputError
 from nightfix.noise import choose_noise
 from nightfix.raw import RAW_SUFFIXES, RawImage, packed_planes, read_raw
-from nightfix.shake import KERNEL_SIZE
-from nightfix.training.blur import MOSAIC_KERNEL, Shake, blur
+from nightfix.training.blur import MOSAIC_KERNEL, PLANE_KERNEL, Shake, blur
 from nightfix.training.config import Recipe
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
 from nightfix.training.pairs import PairFiles, find_pairs, read_pair
@@ -165,12 +164,12 @@ class RawPhoto:
 
     def shoot(self, recipe: Recipe, shake: Shake | None, generator: torch.Generator) -> Shot:
         """Cut a patch; a shake is applied plane by plane."""
-        margin = KERNEL_SIZE // 2
+        margin = PLANE_KERNEL // 2
         light = _cut(self.planes, recipe.patch + 2 * margin, generator)[0]
         light = _other_exposure(light, generator)
         sharp = seen = light[:, margin:-margin, margin:-margin]
         if shake is not None:
-            seen = blur(light, shake.kernel(KERNEL_SIZE, 0.5))
+            seen = blur(light, shake.kernel(PLANE_KERNEL, 0.5))
         return _expose_too_short(sharp, seen, shake is not None, recipe, generator)
 
 

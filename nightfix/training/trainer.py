@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nightfix.deconvolution import deconvolve, remaining_error, shake
 from nightfix.device import choose_device
 from nightfix.diffusion import expose
 from nightfix.errors import DeviceError
 from nightfix.network import CEILING, Denoiser
 from nightfix.progress import Progress, no_progress
-from nightfix.shake import deconvolve, remaining_error, shake
 from nightfix.training.checkpoint import load_checkpoint, save_checkpoint
 from nightfix.training.config import Recipe
 from nightfix.training.data import Batch, Task, make_batch
