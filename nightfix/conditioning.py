@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nightfix.amplification import Amplification, amplification
 from nightfix.noise import NoiseModel, choose_noise
@@ -24,12 +27,15 @@ class Conditioning:
         A sentence where the noise model and the photo disagree, else empty.
     blur : bool or None
         Whether a shake is to be undone; None undoes one that is found.
+    shake : ndarray, shape (17, 17), or None
+        Kernel of a shake that is known, non-negative, sum 1 [packed px]; None measures it.
     """
 
     amplification: Amplification
     noise: NoiseModel
     warning: str = ""
     blur: bool | None = None
+    shake: NDArray[np.float32] | None = field(default=None, compare=False)
 
     @property
     def amplified_noise(self) -> float:

@@ -24,12 +24,21 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
-from nightfix.shake import deconvolve, estimate_shake, find_shake, remaining_error
+from nightfix.shake import (
+    deconvolve,
+    estimate_shake,
+    find_shake,
+    remaining_error,
+    richest_window,
+)
 from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
+
+#: Side of the squares whose means show, through the noise, where a capture has detail [packed px].
+_BINNING = 4
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
@@ -118,6 +127,43 @@ class Restorer:
         ceiling = min(ratio, 2**settings.headroom)
         return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=ceiling)
 
+    def with_shake(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+    ) -> Conditioning:
+        """Measure a photo's shake, so that parts of it can be restored as the whole would be.
+
+        One pass is run over the part with most detail, at most 1280 px a side: of a larger
+        photo not quite the part that :meth:`restore` chooses, which has seen the first pass.
+
+        Parameters
+        ----------
+        raw, conditioning, settings, progress
+            As for :meth:`restore`.
+
+        Returns
+        -------
+        Conditioning
+            With the shake, or with ``blur`` False where none is found; as it was given where
+            :meth:`restore` would measure none.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        capture = torch.from_numpy(packed_planes(raw))
+        rows, columns = richest_window(capture.mean(0), _BINNING)
+        part = capture[:, rows, columns]
+        frame = _Frame(self, part, conditioning, settings or Settings(), progress)
+        if not frame.measures:
+            return conditioning
+        kernel = frame.shake()
+        known = None if kernel is None else kernel[0].numpy()
+        return replace(conditioning, blur=kernel is not None, shake=known)
+
     def restore_packed(
         self,
         capture: Tensor,
@@ -167,6 +213,17 @@ class _Frame:
         reference = float(self._condition(1.0).reference)
         self.schedule = exposure_schedule(reference, settings.steps or AUTO_STEPS)
 
+    @property
+    def measures(self) -> bool:
+        """Whether there are later passes that would undo a shake."""
+        return len(self.schedule) > 1 and self.network.config.deconvolution
+
+    def shake(self) -> Tensor | None:
+        """Return the shake as the first pass's result shows it, shape (1, 17, 17)."""
+        self.told = -1.0
+        capture = self.capture * self.conditioning.amplification.ratio
+        return self._measure_shake(self._predict([capture, capture], self._condition(1.0)))
+
     def restore(self) -> Tensor:
         """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
@@ -190,7 +247,7 @@ class _Frame:
         """
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
-        measured = len(self.schedule) > 1 and self.network.config.deconvolution
+        measured = self.measures
         if measured:
             self.told = -1.0
         told = self._condition(1.0)
@@ -222,10 +279,13 @@ class _Frame:
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
         """Estimate the shake; None if there is none or it is not to be undone."""
-        wanted = self.conditioning.blur
+        wanted, known = self.conditioning.blur, self.conditioning.shake
         if wanted is False:
             return None
-        kernel = estimate_shake(picture) if wanted else find_shake(picture)
+        if known is not None:
+            kernel: Tensor | None = torch.from_numpy(known)
+        else:
+            kernel = estimate_shake(picture) if wanted else find_shake(picture)
         return None if kernel is None else kernel[None]
 
     def _expose(

@@ -236,7 +236,7 @@ def estimate_shake(picture: Tensor) -> Tensor:
 
 def _estimate(picture: Tensor, edge: float) -> Tensor:
     luma = picture.float().mean(0)
-    luma = luma[_richest_window(luma)]
+    luma = luma[richest_window(luma)]
     luma = luma / luma.flatten().sort().values[int(0.99 * (luma.numel() - 1))].clamp_min(1e-6)
     luma = luma.clamp(0, 1.5)
     kernel = _first_kernel(round(KERNEL_SIZE * _SCALES[0]) | 1)
@@ -252,13 +252,17 @@ def _estimate(picture: Tensor, edge: float) -> Tensor:
     return kernel
 
 
-def _richest_window(luma: Tensor) -> tuple[slice, slice]:
-    """Return the rows and columns of a large picture's window with the strongest gradients."""
+def richest_window(luma: Tensor, binning: int = 1) -> tuple[slice, slice]:
+    """Return the rows and columns of a large picture's window with the strongest gradients.
+
+    Of a noisy picture they are those of means over squares of ``binning`` (1, 2, 4 or 8).
+    """
     height, width = luma.shape
     side_y, side_x = min(height, _WINDOW), min(width, _WINDOW)
     if (side_y, side_x) == (height, width):
         return slice(height), slice(width)
-    strength = F.avg_pool2d((_gradients(luma) ** 2).sum(0)[None, None].sqrt(), 16)
+    binned = F.avg_pool2d(luma[None, None], binning)[0, 0]
+    strength = F.avg_pool2d((_gradients(binned) ** 2).sum(0)[None, None].sqrt(), 16 // binning)
     window = (max(1, side_y // 16), max(1, side_x // 16))
     sums = F.avg_pool2d(strength, window, 4)[0, 0]
     best = int(sums.argmax())
