@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -176,6 +178,46 @@ def test_quiet_says_nothing_but_errors(run, card):
     result = run("-r", card, "-q")
     assert len(result.stdout.splitlines()) == 2
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
+
+
+def in_a_terminal(*words: str, **environment: str) -> str:
+    """What a command shows where stderr and stdout are a terminal."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    subprocess.run(
+        [sys.executable, "-m", "nightfix", *words],
+        env={**kept, "TERM": "xterm-256color", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux ends a terminal that nobody writes to by an error
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "--help"),
+        ("enhance", "--stepz", "2", "x.ARW"),
+        ("enhance", "none.ARW", "no.ARW", "--no-restore"),
+    ],
+    ids=["help", "a wrong call", "failures"],
+)
+def test_no_color_means_none(words):
+    """Bold and dim are no colors: https://no-color.org."""
+    colors = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3|4|9|10)[0-8][;m]")
+    assert colors.search(in_a_terminal(*words))
+    plain = in_a_terminal(*words, NO_COLOR="1")
+    assert not colors.search(plain)
+    assert words[-1].strip("-")[:4] in plain
 
 
 def test_verbose_says_how_long_each_stage_took(run, card):
