@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlparse
 
-from nightfix.errors import WeightsDownloadError, WeightsIntegrityError
+from nightfix.errors import WeightsDownloadError, WeightsIntegrityError, did_you_mean
 from nightfix.progress import Progress, no_progress
 from nightfix.weights import KNOWN_WEIGHTS, MAX_FILE, REPOSITORIES, check_file, weights_folder
 
@@ -74,7 +74,9 @@ def download_weights(
     known = REPOSITORIES.get(name)
     if repo_id is None and known is None:
         raise WeightsDownloadError(
-            name, "not in the registry", "name its repository: --repo-id OWNER/NAME"
+            name,
+            "not in the registry",
+            did_you_mean(name, REPOSITORIES, "name its repository: --repo-id OWNER/NAME"),
         )
     if not name or Path(name).name != name or name.startswith("."):
         raise WeightsDownloadError(

@@ -15,7 +15,7 @@ from nightfix.facts import describe, describe_work, precision
 from nightfix.fingerprint import Standing, settings_fingerprint, standing
 from nightfix.formats import TABLE, Format, WriteOptions, write_results
 from nightfix.isp import WhiteBalance, choose_white_balance
-from nightfix.output import check_target
+from nightfix.output import check_target, make_folder
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
@@ -262,6 +262,8 @@ def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Res
         return Result(path=path, outputs=outputs, skipped=True)
     torn = any(target.exists() for target in targets.values())
     raw = read_raw(path, allow_truncated=options.allow_truncated)
+    for target in targets.values():
+        make_folder(target)  # now, not after the network's minutes
     conditioning = None
     if options.restore:
         conditioning = condition(

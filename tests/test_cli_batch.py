@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import jsonschema
 import pytest
@@ -103,6 +104,12 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(run, card, tmp_path):
     assert "nothing was written" in result.stderr
 
 
+def test_an_empty_list_is_told(run):
+    result = run("-", stdin=b"")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no photo was named" in result.stderr
+
+
 @pytest.mark.parametrize("separator", [b"\0", b"\n", b"\r\n"])
 def test_paths_come_from_stdin(run, card, separator):
     names = [os.fsencode(card / name) for name in ("a.dng", "100/b é.dng")]
@@ -180,8 +187,8 @@ def test_quiet_says_nothing_but_errors(run, card):
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
 
 
-def in_a_terminal(*words: str, **environment: str) -> str:
-    """What a command shows where stderr and stdout are a terminal."""
+def in_a_terminal(*words: str, stdout: IO[bytes] | None = None, **environment: str) -> str:
+    """What a command shows in a terminal; its stdout may be another file."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
@@ -189,7 +196,7 @@ def in_a_terminal(*words: str, **environment: str) -> str:
         [sys.executable, "-m", "nightfix", *words],
         env={**kept, "TERM": "xterm-256color", **environment},
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
+        stdout=theirs if stdout is None else stdout,
         stderr=theirs,
         check=False,
     )
@@ -203,21 +210,48 @@ def in_a_terminal(*words: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ("info", "--help"),
-        ("enhance", "--stepz", "2", "x.ARW"),
-        ("enhance", "none.ARW", "no.ARW", "--no-restore"),
+        (("info", "--help"), "Usage:"),
+        (("enhance", "--stepz", "2", "x.ARW"), "Usage:"),
+        (("enhance", "none.ARW", "no.ARW", "--no-restore"), "no such file"),
     ],
     ids=["help", "a wrong call", "failures"],
 )
-def test_no_color_means_none(words):
+def test_no_color_means_none(words, said):
     """Bold and dim are no colors: https://no-color.org."""
     colors = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3|4|9|10)[0-8][;m]")
     assert colors.search(in_a_terminal(*words))
     plain = in_a_terminal(*words, NO_COLOR="1")
     assert not colors.search(plain)
-    assert words[-1].strip("-")[:4] in plain
+    assert said in plain
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "paths"])
+def test_results_go_into_a_file_while_the_bar_is_in_the_terminal(
+    tiny_weights, card, tmp_path, as_json
+):
+    words = ("enhance", card / "a.dng", card / "none.dng", "--weights", tiny_weights)
+    with (tmp_path / "log").open("wb") as log:
+        shown = in_a_terminal(*map(str, words), *["--json"] * as_json, stdout=log)
+    lines = (tmp_path / "log").read_text().splitlines()
+    target = str(card / "a_nightfix.tif")
+    if as_json:
+        kinds = [json.loads(line)["event"] for line in lines]
+        assert kinds[:2] == ["start", "photo"]
+        assert kinds[-3:] == ["result", "error", "end"]
+    else:
+        assert lines == [target]
+    assert "restoring" in shown
+    assert target not in shown
+    assert '"event"' not in shown
+
+
+def test_a_result_has_a_line_of_its_own_in_the_terminal(tiny_weights, card):
+    words = ("enhance", card / "a.dng", card / "100/b é.dng", "--weights", tiny_weights)
+    shown = in_a_terminal(*map(str, words), LC_ALL="C.UTF-8")
+    for name in ("a_nightfix.tif", "100/b é_nightfix.tif"):
+        assert re.search(rf"(^|[\n\r]|\x1b\[2K){re.escape(str(card / name))}\r\n", shown)
 
 
 def test_verbose_says_how_long_each_stage_took(run, card):
