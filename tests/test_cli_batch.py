@@ -242,7 +242,7 @@ def test_results_go_into_a_file_while_the_bar_is_in_the_terminal(
         assert kinds[-3:] == ["result", "error", "end"]
     else:
         assert lines == [target]
-    assert "restoring" in shown
+    assert "\x1b[?25l" in shown, "the bar hides the cursor"
     assert target not in shown
     assert '"event"' not in shown
 
