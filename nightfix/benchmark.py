@@ -50,6 +50,9 @@ _FAMILIES: dict[str, type[NightFixError]] = {
     kind.__name__: kind for kind in (InputError, WeightsError, DeviceError, OutputError)
 }
 
+#: Photos of a batch.
+_BATCH = 12
+
 _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from nightfix.benchmark import _serve; _serve()"
 
 
@@ -339,6 +342,54 @@ def _device_memory(restorer: Restorer) -> float | None:
 
 
 # ---------------------------------------------------------------------------------------
+# Many photos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchMeasurement:
+    """What a batch of a case's photos took: wall time of all, and the sum in the network [s]."""
+
+    case: Case
+    photos: int
+    seconds: float
+    network: float
+
+    @property
+    def ratio(self) -> float:
+        """The batch over its network: what reading, writing and starting cost beside it."""
+        return self.seconds / self.network
+
+
+def measure_batch(case: Case) -> BatchMeasurement:
+    """Take twelve photos through ``enhance`` to TIFFs, the network's loading included.
+
+    Raises
+    ------
+    NightFixError
+        Of the first photo that failed.
+    """
+    from nightfix.batch import enhance_many
+    from nightfix.conditioning import Settings
+    from nightfix.pipeline import EnhanceOptions
+    from nightfix.restorer import Restorer
+
+    network = 0.0
+    with tempfile.TemporaryDirectory(prefix="nightfix-") as folder:
+        photo = make_photo(Path(folder) / "0.dng", case.megapixels)
+        copies = [photo.with_stem(str(number)) for number in range(1, _BATCH)]
+        photos = [photo, *(Path(shutil.copyfile(photo, copy)) for copy in copies)]
+        options = EnhanceOptions(ratio=_RATIO, settings=Settings(steps=case.steps))
+        started = time.perf_counter()
+        restorer = Restorer(case.weights, case.device)
+        for outcome in enhance_many(photos, options, restorer=restorer):
+            if outcome.error is not None:
+                raise outcome.error
+            network += outcome.result.timings.network if outcome.result else 0.0
+        seconds = time.perf_counter() - started
+    return BatchMeasurement(case=case, photos=_BATCH, seconds=seconds, network=network)
+
+
+# ---------------------------------------------------------------------------------------
 # The machine, and the neighbor
 
 
@@ -402,9 +453,15 @@ def _denoise_parameters() -> str:
     ).hex()
 
 
-def as_json(measurements: list[Measurement], darktable: dict[float, float]) -> str:
+def as_json(
+    measurements: list[Measurement],
+    batches: list[BatchMeasurement],
+    darktable: dict[float, float],
+) -> str:
     """Return measurements with what is derived from them, and the machine, as JSON."""
     rows = [asdict(m) | {"bare": m.bare, "ratio": m.ratio} for m in measurements]
+    many = [asdict(batch) | {"ratio": batch.ratio} for batch in batches]
     machine = {"processor": processor_name(), "system": platform.platform()}
     neighbor = {f"{size:g}": seconds for size, seconds in darktable.items()}
-    return json.dumps({"machine": machine, "cases": rows, "darktable": neighbor}, indent=1)
+    figures = {"machine": machine, "cases": rows, "batches": many, "darktable": neighbor}
+    return json.dumps(figures, indent=1)

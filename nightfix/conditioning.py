@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nightfix.amplification import Amplification, amplification
 from nightfix.noise import NoiseModel, choose_noise
@@ -24,12 +27,15 @@ class Conditioning:
         A sentence where the noise model and the photo disagree, else empty.
     blur : bool or None
         Whether a shake is to be undone; None undoes one that is found.
+    shake : ndarray, shape (33, 33), or None
+        Kernel of a shake that is known, non-negative, sum 1 [mosaic px]; None measures it.
     """
 
     amplification: Amplification
     noise: NoiseModel
     warning: str = ""
     blur: bool | None = None
+    shake: NDArray[np.float32] | None = field(default=None, compare=False)
 
     @property
     def amplified_noise(self) -> float:
@@ -50,8 +56,7 @@ class Settings:
     Parameters
     ----------
     steps : int
-        Network passes, >= 1; 0 goes on after the first as long as it is worth it
-        (:func:`worth_going_on`).
+        Network passes, >= 1; 0 suits the noise (:func:`passes`).
     strength : float
         0 (the amplified capture) to 100 (the restored picture), blended on RAW values.
     headroom : float
@@ -72,29 +77,19 @@ class Settings:
     tile: int | None = None
 
 
-#: Passes of ``--steps auto`` where later ones are worth their time.
-AUTO_STEPS = 3
-
-#: Amplified noise from which later passes gain on still photos too.
-_NOISY = 0.1
+#: Most passes that ``--steps auto`` takes, and the amplified noise from which it does; else 1.
+AUTO_STEPS, _NOISY = 3, 0.1
 
 
-def worth_going_on(conditioning: Conditioning, *, shaken: bool) -> bool:
-    """Tell whether ``--steps auto`` goes on after the first pass.
-
-    Parameters
-    ----------
-    conditioning : Conditioning
-        Of the photo.
-    shaken : bool
-        Whether the first pass's result shows a shake, which later passes undo.
+def passes(settings: Settings, conditioning: Conditioning) -> int:
+    """Return the number of network passes, which ``--steps auto`` leaves to the noise.
 
     Notes
     -----
-    Of a still photo it depends on the noise on the stabilized scale that the first pass
-    sees: the model card has the figures of the validation set it was fitted on.
+    It goes by the noise on the stabilized scale that the first pass sees: the model card has
+    the figures of the validation set this was fitted on.
     """
-    return shaken or conditioning.amplified_noise >= _NOISY
+    return settings.steps or (AUTO_STEPS if conditioning.amplified_noise >= _NOISY else 1)
 
 
 def condition(

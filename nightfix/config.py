@@ -6,13 +6,12 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from nightfix.errors import ConfigError
+from nightfix.errors import ConfigError, did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,8 +51,7 @@ class Config:
     def _preset_hint(self, preset: str) -> str:
         if not self.presets:
             return f"write one as a table [{_PRESET}.{preset}] into that file"
-        near = get_close_matches(preset, self.presets, n=1)
-        return f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.presets)}"
+        return did_you_mean(preset, self.presets, f"there are: {', '.join(self.presets)}")
 
 
 def config_path() -> Path:
@@ -129,5 +127,4 @@ def _text(value: Any) -> str | bool:
 
 
 def _near(name: str, known: set[str]) -> str:
-    near = get_close_matches(name, sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known))}"
+    return did_you_mean(name, known, f"known are: {', '.join(sorted(known))}")

@@ -87,7 +87,7 @@ def _raw_library() -> Finding:
 
 
 def _place(path: Path) -> str:
-    return f"{path}" + ("" if path.exists() else " (not there)")
+    return f"{path}" + ("" if os.path.exists(path) else " (not there)")
 
 
 def _weights(name: str) -> Finding:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a hint at the known name that is most like one that is not known.
+
+    Examples
+    --------
+    >>> did_you_mean("jpg", ["tiff", "jpeg"], otherwise="tiff or jpeg")
+    'did you mean jpeg?'
+    """
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 class NightFixError(Exception):
@@ -119,11 +133,11 @@ class WeightsNotFoundError(WeightsError):
     """No weights of that name or path."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(
-            f"{name}: no such weights",
+        others = (
             f"--weights takes a .safetensors file or one of: {', '.join(known) or 'none found'}; "
-            "nightfix weights download NAME --repo-id OWNER/NAME fetches others",
+            "nightfix weights download NAME --repo-id OWNER/NAME fetches others"
         )
+        super().__init__(f"{name}: no such weights", did_you_mean(name, known, others))
         self.name = name
 
 

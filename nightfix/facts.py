@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nightfix.amplification import format_exposure_time
-from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings
+from nightfix.conditioning import Conditioning, Settings, passes
 from nightfix.metadata import Metadata
 from nightfix.raw import RawImage
 
@@ -42,9 +42,9 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
     return f"{raw.path.name}: " + ", ".join(facts)
 
 
-def describe_work(settings: Settings, restorer: Restorer) -> str:
+def describe_work(settings: Settings, conditioning: Conditioning, restorer: Restorer) -> str:
     """State what will be done to a photo, and where."""
-    steps = str(settings.steps or f"1 to {AUTO_STEPS}")
+    steps = str(passes(settings, conditioning))
     plural = "step" if steps == "1" else "steps"
     return (
         f"{steps} {plural}, {restorer.info.name} on {restorer.device} "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nightfix.metadata import read_tags
+from nightfix.truncation import declared_size
 from nightfix.xmp import record_of_file
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def is_whole(path: Path) -> bool:
     """Tell whether all of a result is there: a copy may have been cut off.
 
     A TIFF or DNG has the pieces that its directories name, a JPEG and a PNG their end
-    marks; of other formats only the end of the file tells, so they count as whole.
+    marks, an AVIF its boxes.
 
     Raises
     ------
@@ -115,10 +116,12 @@ def is_whole(path: Path) -> bool:
             return tail.endswith(b"\xff\xd9")
         if head == b"\x89PNG\r\n\x1a\n":
             return tail[4:8] == b"IEND"
-        images = read_tags(file).images
+        tags = read_tags(file)
+        if head[4:8] == b"ftyp":
+            return declared_size(file, tags) <= size
     ends = [
         offset + count
-        for ifd in images
+        for ifd in tags.images
         for offsets, counts in (_STRIPS, _TILES)
         for offset, count in zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
     ]

@@ -142,7 +142,10 @@ class _Search:
         if kind not in RAW_SUFFIXES or path.name.startswith("."):
             self.left_out["hidden" if path.name.startswith(".") else kind or "no ending"] += 1
             return False
-        return path.is_file()
+        if not path.is_file():
+            self.left_out["pipe or broken link"] += 1
+            return False
+        return True
 
     def _is_result(self, path: Path) -> bool:
         if self.suffix and path.stem.endswith(self.suffix):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlparse
 
-from nightfix.errors import WeightsDownloadError, WeightsIntegrityError
+from nightfix.errors import WeightsDownloadError, WeightsIntegrityError, did_you_mean
 from nightfix.progress import Progress, no_progress
-from nightfix.weights import KNOWN_WEIGHTS, REPOSITORIES, weights_folder
+from nightfix.weights import KNOWN_WEIGHTS, MAX_FILE, REPOSITORIES, check_file, weights_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -60,7 +61,8 @@ def download_weights(
     Raises
     ------
     WeightsDownloadError
-        If the name has no repository, or it cannot be reached, or has no such file.
+        If the name has no repository, or it cannot be reached, or has no such file, or one that
+        is not of weights or too large.
     WeightsIntegrityError
         If what came is not what was pinned; it is deleted. Of weights that are not pinned
         the Hub's own SHA-256 is taken.
@@ -72,7 +74,13 @@ def download_weights(
     known = REPOSITORIES.get(name)
     if repo_id is None and known is None:
         raise WeightsDownloadError(
-            name, "not in the registry", "name its repository: --repo-id OWNER/NAME"
+            name,
+            "not in the registry",
+            did_you_mean(name, REPOSITORIES, "name its repository: --repo-id OWNER/NAME"),
+        )
+    if not name or Path(name).name != name or name.startswith("."):
+        raise WeightsDownloadError(
+            name, "not a plain name", "such as mine; the repository is --repo-id OWNER/NAME"
         )
     repo_id, revision = repo_id or (known or ("", ""))[0], revision or (known or ("", None))[1]
     target = weights_folder() / f"{name}.safetensors"
@@ -87,8 +95,13 @@ def download_weights(
         url = hf_hub_url(repo_id, target.name, revision=revision)
         with _through(proxy):
             found = _find(url)
+            if (found.size or 0) > MAX_FILE:
+                what = f"{found.size} bytes, too large for weights of NightFix"
+                raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another")
             part = target.with_name(f".{name}-{_word(found.etag)}.part")
             part.parent.mkdir(parents=True, exist_ok=True)
+            if found.etag is None:  # what is there may be of another file
+                part.unlink(missing_ok=True)
             _fetch(found, part, failures, progress, pause)
     except HFValidationError as error:
         raise WeightsDownloadError(name, str(error), "--repo-id OWNER/NAME") from error
@@ -101,6 +114,12 @@ def download_weights(
         raise WeightsIntegrityError(
             target, f"the download's SHA-256 is {digest}, not {expected}; it was deleted"
         )
+    try:
+        check_file(part)
+    except WeightsIntegrityError as error:
+        part.unlink()
+        what = f"{repo_id} has a file of that name, but not of weights; it was deleted"
+        raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another") from error
     part.replace(target)
     return target
 
@@ -139,7 +158,7 @@ def _fetch(
     """Append to ``part`` until all is there; what breaks off is taken up again."""
     left = _ATTEMPTS
     while True:
-        with part.open("ab") as file:
+        with open(part, "ab", opener=_no_link) as file:
             done = file.tell()
             try:
                 _stream(found, file, progress)
@@ -150,6 +169,11 @@ def _fetch(
                 if left == 0 or 400 <= status < 500 or _is_offline(error):
                     raise
         pause(_PAUSE)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file, but not through a link that somebody put in its place."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _stream(found: HfFileMetadata, file: BinaryIO, progress: Progress) -> None:
@@ -171,9 +195,11 @@ def _stream(found: HfFileMetadata, file: BinaryIO, progress: Progress) -> None:
         if answer.status_code != 206:
             file.seek(0)
             file.truncate()
-        for piece in answer.iter_bytes():
+        for piece in answer.iter_raw():
             file.write(piece)
             progress(file.tell(), max(file.tell(), found.size or 0))
+            if file.tell() > (found.size or MAX_FILE):
+                return  # it may never end; the hash will tell
     if found.size is not None and file.tell() < found.size:
         raise OSError(f"{file.tell()} bytes of {found.size} came")
 
@@ -183,9 +209,14 @@ def _headers(url: str) -> dict[str, str]:
     from huggingface_hub import constants, get_token
     from huggingface_hub.utils import build_hf_headers
 
-    same = urlparse(url).netloc == urlparse(constants.ENDPOINT).netloc
+    same = _origin(url) == _origin(constants.ENDPOINT)
     headers = build_hf_headers(token=get_token() if same else False)
     return {**headers, "Accept-Encoding": "identity"}
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlparse(url)
+    return parts.scheme, parts.netloc
 
 
 def _is_offline(error: BaseException) -> bool:
@@ -204,7 +235,8 @@ def _explain(
         what = f"the repository {repo_id} or its file {target.name} is not there, or not public"
         hint = "--repo-id OWNER/NAME names another; HF_TOKEN opens private ones"
         return WeightsDownloadError(name, what, hint)
-    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else str(error).splitlines()[0]
+    said = str(error).splitlines() or [type(error).__name__]
+    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else said[0]
     hint = f"without a network: fetch {url} elsewhere and put it at {target}"
     return WeightsDownloadError(name, f"cannot be fetched from {repo_id}: {why}", hint)
 

@@ -47,7 +47,7 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
     temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{path.suffix}")
     try:
         check_target(path, overwrite=overwrite, source=source)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         _remove_abandoned(path.parent)
         with _claimed(temporary):
             yield temporary
@@ -131,6 +131,22 @@ def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
             aside.rename(path)
             raise
         aside.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a result where it is missing, and see whether it can be written to.
+
+    Raises
+    ------
+    OutputWriteError
+        If it cannot be.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputWriteError(path.parent, error.strerror or str(error)) from error
+    if not os.access(path.parent, os.W_OK):
+        raise OutputWriteError(path.parent, "cannot be written to")
 
 
 def check_target(

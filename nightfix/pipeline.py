@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nightfix.blending import blend
-from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, condition
+from nightfix.conditioning import Conditioning, Settings, condition, passes
 from nightfix.errors import OutputWriteError
 from nightfix.facts import describe, describe_work, precision
 from nightfix.fingerprint import Standing, settings_fingerprint, standing
 from nightfix.formats import TABLE, Format, WriteOptions, write_results
 from nightfix.isp import WhiteBalance, choose_white_balance
-from nightfix.output import check_target
+from nightfix.output import check_target, make_folder
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
@@ -262,6 +262,8 @@ def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Res
         return Result(path=path, outputs=outputs, skipped=True)
     torn = any(target.exists() for target in targets.values())
     raw = read_raw(path, allow_truncated=options.allow_truncated)
+    for target in targets.values():
+        make_folder(target)  # now, not after the network's minutes
     conditioning = None
     if options.restore:
         conditioning = condition(
@@ -308,7 +310,8 @@ def restore(
     if conditioning is None or restorer is None:
         announce(describe(raw, None) + "; not restored")
         return prepared
-    announce(describe(raw, conditioning) + "; " + describe_work(options.settings, restorer))
+    work = describe_work(options.settings, conditioning, restorer)
+    announce(f"{describe(raw, conditioning)}; {work}")
     for note in prepared.notes:
         announce(f"note: {note}")
     started = time.perf_counter()
@@ -381,7 +384,7 @@ def write(prepared: Prepared) -> Result:
         path=raw.path,
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
-        steps=(options.settings.steps or AUTO_STEPS) if conditioning else 0,
+        steps=passes(options.settings, conditioning) if conditioning else 0,
         notes=notes,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )

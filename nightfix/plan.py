@@ -15,6 +15,7 @@ from nightfix.batch import options_for
 from nightfix.conditioning import AUTO_STEPS, Settings, condition
 from nightfix.errors import NightFixError
 from nightfix.fingerprint import settings_fingerprint
+from nightfix.formats import TABLE, Format
 from nightfix.gather import Photo
 from nightfix.pipeline import EnhanceOptions, missing_outputs
 from nightfix.raw import read_size
@@ -22,9 +23,18 @@ from nightfix.raw import read_size
 if TYPE_CHECKING:
     from nightfix.restorer import Restorer
 
-#: About what a pixel takes in a result, as it compresses [bytes].
-_BYTES_PER_PIXEL = {"tiff": 4.5, "dng": 2.0}
-_BYTES_PER_PIXEL_OTHERWISE = 3.0
+#: About what a pixel takes in a result, of the restored example; more where noise is kept [bytes].
+_BYTES_PER_PIXEL: dict[Format, float] = {
+    "tiff": 5.0,
+    "dng": 1.3,
+    "linear-dng": 3.0,
+    "jpeg": 0.25,
+    "png": 1.2,
+    "avif": 0.1,
+}
+#: What it takes where nothing is compressed but the preview, and how much more in floats.
+_UNCOMPRESSED: dict[Format, float] = {"tiff": 6.0, "dng": 2.3, "linear-dng": 6.3}
+_FLOATS = 1.8
 
 #: Side of the picture on which the network's speed is measured [px].
 _PROBE = 512
@@ -101,10 +111,17 @@ def with_sizes(planned: Planned, options: EnhanceOptions) -> Planned:
         height, width = read_size(planned.path)
     except NightFixError as error:
         return replace(planned, targets=(), error=error)
-    per_pixel = sum(
-        _BYTES_PER_PIXEL.get(kind, _BYTES_PER_PIXEL_OTHERWISE) for kind in options.formats
-    )
+    missing = {target.suffix for target in planned.targets}
+    kinds = [kind for kind in options.formats if TABLE[kind].suffix in missing]
+    per_pixel = sum(_bytes_per_pixel(kind, options) for kind in kinds)
     return replace(planned, pixels=height * width, size=round(height * width * per_pixel))
+
+
+def _bytes_per_pixel(kind: Format, options: EnhanceOptions) -> float:
+    sizes = _BYTES_PER_PIXEL
+    if options.compression == "none":
+        sizes = sizes | _UNCOMPRESSED
+    return sizes[kind] * (_FLOATS if kind == "tiff" and options.depth == 32 else 1)
 
 
 def seconds_per_pixel(restorer: Restorer, settings: Settings) -> float:

@@ -310,7 +310,10 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
     except DecoderError as error:
         what, hint = {
             "unknown": ("not a RAW file of a known camera", _NOT_RAW),
-            "damaged": ("damaged, cut off, or no RAW file", _COPY_AGAIN),
+            "damaged": (
+                "damaged, cut off, or no RAW file",
+                _COPY_AGAIN if path.suffix.lower() in RAW_SUFFIXES else _NOT_RAW,
+            ),
             "declared": (str(error), _COPY_AGAIN),
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),

@@ -1,8 +1,8 @@
 """Entry: one region of a photo, captured and restored, in seconds.
 
-The metering is that of the whole photo, so the region looks as it will in the result.
-A shake is measured on the region alone. What the network made of it is kept in the
-user's cache: other strengths cost no pass.
+Metering, noise and shake are those of the whole photo, so the region looks as it will in
+the result; the shake is measured where the photo has most detail. What the network made of
+the region, and the shake, are kept in the user's cache: other strengths cost no pass.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MARGIN = 256
 #: Pitch on which it is cut out: even, for the pattern, and that of the anchored brightness [px].
 _GRID = 32
 
-#: Regions that are kept in the cache.
+#: Regions and shakes that are kept in the cache.
 _KEPT = 32
 
 
@@ -116,11 +116,17 @@ def preview(
         announce(f"note: {conditioning.warning}")
     whole = replace(options, settings=replace(options.settings, strength=100.0), chroma=None)
     around = _around(region, raw.mosaic.shape)
-    kept = _kept_at(cache, path, whole, weights, around)
+    kept = _kept_at(cache, path, whole, weights, "-".join(map(str, around)))
     mosaic = _load_kept(kept, (around.height, around.width))
     part = _cut(raw, around)
     if mosaic is None:
-        restored = load().restore(part, conditioning, whole.settings, progress)
+        restorer = load()
+        told = _with_shake(
+            conditioning,
+            _kept_at(cache, path, whole, weights, "shake"),
+            lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
+        )
+        restored = restorer.restore(part, told, whole.settings, progress)
         _keep(kept, restored.mosaic)
     else:
         restored = replace(part, mosaic=mosaic, baseline_exposure=0.0)
@@ -145,6 +151,21 @@ def preview(
         conditioning=conditioning,
         cached=mosaic is not None,
     )
+
+
+def _with_shake(
+    conditioning: Conditioning, kept: Path, measure: Callable[[], Conditioning]
+) -> Conditioning:
+    """Add the photo's shake, kept from before or measured; an empty kernel is kept for none."""
+    from nightfix.deconvolution import KERNEL_SIZE
+
+    shake = _load_kept(kept, (KERNEL_SIZE, KERNEL_SIZE), (0, 0))
+    if shake is not None:
+        return replace(conditioning, blur=shake.size > 0, shake=shake if shake.size else None)
+    told = measure()
+    if told is not conditioning:
+        _keep(kept, np.zeros((0, 0), np.float32) if told.shake is None else told.shake)
+    return told
 
 
 def _develop(raw: RawImage, options: EnhanceOptions) -> Picture:
@@ -226,9 +247,9 @@ def _cut(raw: RawImage, area: Area) -> RawImage:
 
 
 def _kept_at(
-    cache: Path | None, path: Path, options: EnhanceOptions, weights: str, area: Area
+    cache: Path | None, path: Path, options: EnhanceOptions, weights: str, what: str
 ) -> Path:
-    """Return where a restored region is kept: by all that decides it."""
+    """Return where a region or the shake is kept: by all that decides it."""
     network = EnhanceOptions(
         ratio=options.ratio,
         ev=options.ev,
@@ -238,21 +259,21 @@ def _kept_at(
     )
     folder = cache or platformdirs.user_cache_path("nightfix") / "previews"
     name = settings_fingerprint(path, network, weights)[:32]
-    return folder / f"{name}-{'-'.join(map(str, area))}.npy"
+    return folder / f"{name}-{what}.npy"
 
 
-def _load_kept(path: Path, shape: tuple[int, int]) -> Picture | None:
+def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
     with suppress(OSError, ValueError, EOFError):
-        mosaic = np.load(path, allow_pickle=False)
-        if mosaic.shape == shape and mosaic.dtype == np.float32:
-            return np.asarray(mosaic)
+        array = np.load(path, allow_pickle=False)
+        if array.shape in shapes and array.dtype == np.float32:
+            return np.asarray(array)
     return None
 
 
-def _keep(path: Path, mosaic: Picture) -> None:
-    """Keep a region, and no more than the newest ones; a full disk only costs the speed."""
+def _keep(path: Path, array: Picture) -> None:
+    """Keep an array, and no more than the newest ones; a full disk only costs the speed."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, mosaic)
+        np.save(path, array)
         for old in sorted(path.parent.glob("*.npy"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
             old.unlink()

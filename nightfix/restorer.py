@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from nightfix.bayer import transpose_planes, unpack_bayer
 from nightfix.blending import blend
-from nightfix.conditioning import AUTO_STEPS, Conditioning, Settings, worth_going_on
+from nightfix.conditioning import Conditioning, Settings, passes
 from nightfix.deconvolution import KERNEL_SIZE, deconvolve, remaining_error
 from nightfix.device import (
     SMALLEST_TILE,
@@ -25,12 +25,15 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import CEILING, Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
-from nightfix.shake import estimate_shake, find_shake
+from nightfix.shake import estimate_shake, find_shake, richest_window
 from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
+
+#: Side of the squares whose means show, through the noise, where a capture has detail [packed px].
+_BINNING = 4
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
@@ -38,6 +41,9 @@ _HIGHLIGHTS = (0.9, 1.4)
 #: Border read around a lamp, beyond which what the network sees makes no difference where there
 #: is so much light; and sides of the windows it may lie in [packed px].
 _LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
+
+#: What the network is told of a shake, whichever there is: it is undone afterwards.
+_KEEP_SHAKE = -1.0
 
 #: Side of the windows in which a shake is undone [packed px].
 _UNSHAKEN_TILE = 512
@@ -122,6 +128,41 @@ class Restorer:
         ceiling = min(ratio, 2**settings.headroom)
         return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=ceiling)
 
+    def with_shake(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+    ) -> Conditioning:
+        """Measure a photo's shake, so that parts of it can be restored as the whole would be.
+
+        One pass is run over the part with most detail, at most 1280 px a side: of a larger
+        photo not quite the part that :meth:`restore` chooses, which has seen the first pass.
+
+        Parameters
+        ----------
+        raw, conditioning, settings, progress
+            As for :meth:`restore`.
+
+        Returns
+        -------
+        Conditioning
+            With the shake, or with ``blur`` False where none is found; as it was given where
+            :meth:`restore` would measure none.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        capture = torch.from_numpy(packed_planes(raw))
+        if conditioning.blur is False:
+            return conditioning
+        part = richest_window(capture, _BINNING)
+        kernel = _Frame(self, part, conditioning, settings or Settings(), progress).shake()
+        known = None if kernel is None else kernel[0].numpy()
+        return replace(conditioning, blur=kernel is not None, shake=known)
+
     def restore_packed(
         self,
         capture: Tensor,
@@ -166,20 +207,30 @@ class _Frame:
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
         self.done = 0
-        blur = conditioning.blur
-        self.told = 0.0 if blur is None else 1.0 if blur else -1.0
         reference = float(self._condition(1.0).reference)
-        self.schedule = exposure_schedule(reference, settings.steps or AUTO_STEPS)
+        self.schedule = exposure_schedule(reference, passes(settings, conditioning))
+
+    def shake(self) -> Tensor | None:
+        """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
+        capture = self.capture * self.conditioning.amplification.ratio
+        return self._measure_shake(self._predict([capture, capture], self._condition(1.0)))
 
     def restore(self) -> Tensor:
-        """Return the restored planes at target brightness."""
+        """Return the restored planes at target brightness.
+
+        The network is told to keep a shake; it is measured on what comes of all passes, for
+        the whole frame, and undone there.
+        """
         ratio = self.conditioning.amplification.ratio
         restored = self._sample(ratio)
+        kernel = self._measure_shake(restored)
+        if kernel is not None:
+            restored = self._deconvolved(restored, kernel)
         lower = max(1.0, ratio / 2**self.settings.headroom)
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
         self.progress(self.done, self.done)
-        if self.told < 1:
+        if kernel is None:
             restored = keep_what_is_clean(restored, self.capture, self.conditioning)
         return anchor_brightness(restored, self.capture, self.conditioning)
 
@@ -187,49 +238,30 @@ class _Frame:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Of three passes or more the second sees the capture as the first does, but transposed:
-        its errors are partly others, and light is drawn from the mean of both. Where there are
-        later passes to undo a shake, these two keep it, and the shake is measured on their
-        result. Light is then drawn from that, as the shaken camera would have gone on seeing
-        it, and the deconvolved sample counts half.
+        its errors are partly others, and light is drawn from the mean of both.
         """
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
-        measured = len(self.schedule) > 1 and self.network.config.deconvolution
-        if measured:
-            self.told = -1.0
         told = self._condition(1.0)
         light = self._predict([capture, capture], told)
-        if not self.settings.steps:
-            shaken = measured and self._measure_shake(light) is not None
-            if not worth_going_on(self.conditioning, shaken=shaken):
-                self.schedule = self.schedule[:1]
         later = self.schedule[1:]
         if len(later) > 1:
             light.lerp_(self._predict([capture, capture], told, transposed=True), 0.5)
             later = later[1:]
-        kernel = self._measure_shake(light) if later and measured else None
-        if kernel is not None:
-            self.told = 1.0
-            # From now on the deconvolved frame is held, too.
-            self.tile = max(3 * self.tile // 4, self.network.multiple)
-        predicted = light
         for exposure in later:
             told = self._condition(exposure)
-            sample = self._expose(capture, light, told, generator)
-            if kernel is None:
-                light = predicted = self._predict([sample, capture], told)
-            else:
-                undone = self._deconvolved(sample, kernel, told)
-                predicted = self._predict([sample, capture, undone], told)
-                predicted = predicted.add_(undone).mul_(0.5)
-        return predicted
+            light = self._predict([self._expose(capture, light, told, generator), capture], told)
+        return light
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
         """Estimate the shake; None if there is none or it is not to be undone."""
-        wanted = self.conditioning.blur
+        wanted, known = self.conditioning.blur, self.conditioning.shake
         if wanted is False:
             return None
-        kernel = estimate_shake(picture) if wanted else find_shake(picture)
+        if known is not None:
+            kernel: Tensor | None = torch.from_numpy(known)
+        else:
+            kernel = estimate_shake(picture) if wanted else find_shake(picture)
         return None if kernel is None else kernel[None]
 
     def _expose(
@@ -251,15 +283,16 @@ class _Frame:
         """Return what the network is told, on the CPU; ``ratio`` stands in for the photo's."""
         noise = self.conditioning.noise
         ratio = ratio or self.conditioning.amplification.ratio
-        return condition_of((ratio, exposure, noise.a, noise.b, self.told))
+        return condition_of((ratio, exposure, noise.a, noise.b, _KEEP_SHAKE))
 
-    def _deconvolved(self, sample: Tensor, kernel: Tensor, told: Condition) -> Tensor:
-        """Undo the shake of a sample without a network, in windows to save memory."""
-        light = sample.clamp(0, 1).mean()
-        noise = remaining_error(told.ratio * told.a * light + told.ratio**2 * told.b)
+    def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
+        """Undo the shake of a picture without a network, in windows to save memory."""
+        ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
+        variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
+        error = remaining_error(variance)
         return map_tiles(
-            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, noise),
-            (sample,),
+            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, error),
+            (picture,),
             tile=_UNSHAKEN_TILE,
             context=KERNEL_SIZE,
             multiple=1,
@@ -291,8 +324,8 @@ class _Frame:
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out.
 
-        ``frames``: the sample, the capture and, of a measured shake, the deconvolved sample;
-        ``transposed``: whether the network sees every tile so.
+        ``frames``: the sample and the capture; ``transposed``: whether the network sees every
+        tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
         whole = wanted is None
@@ -321,7 +354,7 @@ class _Frame:
 
     @torch.inference_mode()
     def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:
-        sample, capture, *deconvolved = (
+        sample, capture = (
             (transpose_planes(frame) if transposed else frame).to(
                 self.device, memory_format=torch.channels_last
             )
@@ -329,7 +362,7 @@ class _Frame:
         )
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(sample, capture, condition, *deconvolved)
+            answer: Tensor = self.network(sample, capture, condition)
         answer = answer.float().cpu()
         return transpose_planes(answer) if transposed else answer
 

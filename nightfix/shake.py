@@ -76,7 +76,7 @@ def find_shake(picture: Tensor) -> Tensor | None:
     to the latent picture: where its peak is high the picture is sharp; where it fills its
     frame, or the two are not alike, the picture does not tell.
     """
-    window = _richest_window(picture)
+    window = richest_window(picture)
     cautious = _coarse_kernel(window, _CAUTIOUS)
     if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
         return None
@@ -110,18 +110,21 @@ def estimate_shake(picture: Tensor) -> Tensor:
     Xu, Zheng and Jia, "Unnatural L0 Sparse Representation for Natural Image Deblurring",
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
-    window = _richest_window(picture)
+    window = richest_window(picture)
     return _fine_kernel(window, _coarse_kernel(window, _ON_PLANES))
 
 
-def _richest_window(picture: Tensor) -> Tensor:
-    """Return the window of a large picture with the strongest gradients, shape (4, h, w)."""
+def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
+    """Return the window of a large picture with the strongest gradients, shape (4, h, w).
+
+    Of a noisy picture they are those of means over squares of ``binning`` (1, 2, 4 or 8).
+    """
     height, width = picture.shape[1:]
     side_y, side_x = min(height, _WINDOW), min(width, _WINDOW)
     if (side_y, side_x) == (height, width):
         return picture.float()
-    luma = picture.float().mean(0)
-    strength = F.avg_pool2d((gradients(luma) ** 2).sum(0)[None, None].sqrt(), 16)
+    binned = F.avg_pool2d(picture.float().mean(0)[None, None], binning)[0, 0]
+    strength = F.avg_pool2d((gradients(binned) ** 2).sum(0)[None, None].sqrt(), 16 // binning)
     cells = (max(1, side_y // 16), max(1, side_x // 16))
     sums = F.avg_pool2d(strength, cells, 4)[0, 0]
     best = int(sums.argmax())

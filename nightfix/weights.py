@@ -30,6 +30,9 @@ REPOSITORIES = {
     "nightfix-base": ("nightfix/nightfix-base", "main"),
 }
 
+#: Largest weights file that is fetched or read [bytes].
+MAX_FILE = 4 << 30
+
 _METADATA_KEY = "nightfix"
 _FOLDERS = (
     Path(__file__).parent / "data",
@@ -92,9 +95,20 @@ def verify_weights(name: str) -> tuple[Path, WeightsInfo]:
         If there is none; if its hash is not the pinned one, or it is no weights file.
     """
     path = find_weights(name)
-    data = path.read_bytes()
+    data = _read(path)
     digest = _check_pin(path, name, data)
     return path, _read_info(path, data, digest)
+
+
+def check_file(path: Path) -> None:
+    """Hold a file of any name against what a weights file says of itself, without torch.
+
+    Raises
+    ------
+    WeightsIntegrityError
+        If it is none.
+    """
+    _read_info(path, _read(path), digest="")
 
 
 def _check_pin(path: Path, name: str, data: bytes) -> str:
@@ -112,11 +126,11 @@ def weights_sha256(name: str = DEFAULT_WEIGHTS) -> str:
 
     Raises
     ------
-    WeightsNotFoundError
-        If there is no such file.
+    WeightsNotFoundError, WeightsIntegrityError
+        If there is no such file, or it cannot be read.
     """
     path = find_weights(name)
-    return KNOWN_WEIGHTS.get(name) or hashlib.sha256(path.read_bytes()).hexdigest()
+    return KNOWN_WEIGHTS.get(name) or hashlib.sha256(_read(path)).hexdigest()
 
 
 def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
@@ -160,13 +174,13 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
     return network.eval().requires_grad_(False), info
 
 
-#: Largest weights file that is read [bytes]; largest number and most levels of a network.
-_MAX_FILE, _MAX_NUMBER, _MAX_LEVELS = 4 << 30, 1024, 8
+#: Largest number and most levels of a network.
+_MAX_NUMBER, _MAX_LEVELS = 1024, 8
 
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _MAX_FILE:
+        if path.stat().st_size > MAX_FILE:
             raise WeightsIntegrityError(path, "too large for weights of NightFix")
         return path.read_bytes()
     except OSError as error:

@@ -14,6 +14,8 @@ from nightfix.metadata import ExifTag
 from nightfix.raw import ColorMatrix, RawImage
 
 if TYPE_CHECKING:
+    import torch
+
     from nightfix.restorer import Restorer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -91,6 +93,27 @@ def make_raw(
         color_matrices=(ColorMatrix(illuminant=21, matrix=daylight),),
         metadata=metadata,
     )
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    import torch
+
+    return torch.Generator().manual_seed(5)
+
+
+@pytest.fixture
+def boxes(rng) -> torch.Tensor:
+    """Overlapping boxes of many sizes and colors, edges in every place: linear (3, 336, 464)."""
+    import torch
+
+    picture = np.full((3, 336, 464), 0.3)
+    for _ in range(180):
+        top, left = rng.integers(-40, 320), rng.integers(-40, 440)
+        height, width = rng.integers(8, 120, 2)
+        color = rng.uniform(0.02, 0.9) * np.array([0.6, 1.0, 0.7])[:, None, None]
+        picture[:, max(0, top) : top + height, max(0, left) : left + width] = color
+    return torch.from_numpy(picture).float()
 
 
 @pytest.fixture

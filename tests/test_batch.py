@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from nightfix import batch
 from nightfix.batch import enhance_many, without_clashes
 from nightfix.dng import write_dng
 from nightfix.errors import NightFixError, OutputClashError, OutputExistsError, RawReadError
+from nightfix.formats import FORMATS
 from nightfix.gather import Photo
-from nightfix.pipeline import EnhanceOptions
+from nightfix.pipeline import EnhanceOptions, enhance
 from nightfix.plan import plan, seconds_per_pixel, with_sizes
 from nightfix.watch import watch
 
@@ -198,9 +200,36 @@ def test_a_plan_tells_what_a_run_does(photos, options, tiny_restorer):
     assert planned[3].targets == ran[3].result.outputs
 
 
-def test_the_measured_speed_grows_with_the_steps(tiny_restorer, options):
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"formats": (kind,)} for kind in FORMATS),
+        {"compression": "none"},
+        {"formats": ("dng",), "compression": "none"},
+        {"depth": 32},
+        {"depth": 32, "compression": "none"},
+    ],
+    ids=str,
+)
+def test_a_plan_s_sizes_are_about_those_of_the_results(tmp_path, synthetic_raw, changes):
+    path, raw = tmp_path / "photo.dng", synthetic_raw(shape=(480, 640))
+    write_dng(path, raw, restored=False)
+    options = EnhanceOptions(restore=False, suffix="_r", **changes)
+    (planned,) = (with_sizes(one, options) for one in plan([Photo(path=path)], options, ""))
+    result = enhance(path, options)
+    size = sum(output.stat().st_size for output in result.outputs)
+    assert 1 / 3 < planned.size / size < 3
 
+
+def test_a_plan_counts_missing_results_alone(photos, options, tiny_restorer):
+    both = replace(options, formats=("tiff", "jpeg"))
+    asked = [Photo(path=photos[0])]
+    list(enhance_many(asked, replace(options, formats=("tiff",)), restorer=tiny_restorer))
+    (planned,) = plan(asked, both, tiny_restorer.info.sha256)
+    assert with_sizes(planned, both).size == round(0.25 * 32 * 48)
+
+
+def test_the_measured_speed_grows_with_the_steps(tiny_restorer, options):
     slow = replace(options.settings, steps=12)
     quick = replace(options.settings, steps=1)
     assert seconds_per_pixel(tiny_restorer, slow) > seconds_per_pixel(tiny_restorer, quick) > 0

@@ -11,6 +11,7 @@ from nightfix.bayer import (
     pack_bayer,
     shift_pattern,
     site_values,
+    transpose_planes,
     unpack_bayer,
 )
 
@@ -52,3 +53,10 @@ def test_shifted_pattern_is_what_the_shifted_mosaic_shows(pattern, top, left):
 def test_unpack_refuses_planes_of_another_size():
     with pytest.raises(ValueError, match="do not unpack"):
         unpack_bayer(np.zeros((4, 3, 3), np.float32), "RGGB", (8, 8))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (8, 2)], ids=str)
+def test_transposed_planes_are_those_of_the_transposed_mosaic(shape, rng):
+    mosaic = rng.normal(size=shape).astype(np.float32)
+    wanted = pack_bayer(np.ascontiguousarray(mosaic.T), "RGGB")
+    assert np.array_equal(transpose_planes(pack_bayer(mosaic, "RGGB")), wanted)

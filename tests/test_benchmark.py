@@ -9,8 +9,18 @@ import pytest
 from typer.testing import CliRunner
 
 from nightfix import benchmark
-from nightfix.benchmark import Case, Measurement, as_json, make_photo, measure_darktable
+from nightfix.batch import Outcome
+from nightfix.benchmark import (
+    BatchMeasurement,
+    Case,
+    Measurement,
+    as_json,
+    make_photo,
+    measure_batch,
+    measure_darktable,
+)
 from nightfix.cli import app
+from nightfix.errors import RawReadError
 from nightfix.raw import read_raw
 
 
@@ -58,6 +68,27 @@ def test_figures_are_printed_and_written(tmp_path: Path, tiny_weights: Path) -> 
     assert "tiny" in done.stdout.splitlines()[2]
 
 
+def test_a_batch_is_twelve_photos_over_their_network(tmp_path: Path, tiny_weights: Path) -> None:
+    target = tmp_path / "figures.json"
+    call = ["benchmark", "--megapixels", "0.02", "--steps", "1", "--weights", str(tiny_weights)]
+    done = CliRunner().invoke(app, [*call, "--batch", "--json", str(target)])
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(target.read_text())["batches"]
+    assert row["photos"] == 12
+    assert row["seconds"] > row["network"] > 0
+    assert row["ratio"] == pytest.approx(row["seconds"] / row["network"])
+    assert f"12 photos of 0.02 MP, steps 1: {row['seconds']:.1f} s" in done.stdout
+
+
+def test_a_photo_that_fails_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RawReadError(Path("0.dng"), "broken")
+    outcome = Outcome(path=Path("0.dng"), error=error)
+    monkeypatch.setattr("nightfix.batch.enhance_many", lambda *_, **__: iter([outcome]))
+    monkeypatch.setattr("nightfix.restorer.Restorer", lambda *_: None)
+    with pytest.raises(RawReadError, match="broken"):
+        measure_batch(Case(megapixels=0.02, weights="any", steps=1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -75,7 +106,9 @@ def test_wrong_calls_have_their_code(arguments: list[str], code: int) -> None:
 
 
 def test_json_has_the_machine_and_what_is_derived() -> None:
-    figures = json.loads(as_json([measurement()], {24.0: 5.0}))
+    batch = BatchMeasurement(case=measurement().case, photos=12, seconds=330.0, network=300.0)
+    figures = json.loads(as_json([measurement()], [batch], {24.0: 5.0}))
+    assert figures["batches"][0]["ratio"] == pytest.approx(1.1)
     assert figures["machine"]["processor"] == benchmark.processor_name()
     assert figures["cases"][0]["ratio"] == pytest.approx(2)
     assert figures["darktable"] == {"24": 5.0}

@@ -106,7 +106,10 @@ def test_development_options_change_the_picture(run, tmp_path, arguments):
 
 WRONG_CALLS = {
     "no file": (["enhance"], 2, "files"),
-    "unknown option": (["enhance", "x.dng", "--stepz", "3"], 2, "--stepz"),
+    "no command": (["x.ARW", "--steps", "3"], 2, "nightfix enhance x.ARW"),
+    "no command but a folder": (["."], 2, "nightfix enhance ."),
+    "unknown command": (["enhanse", "x.dng"], 2, "enhance"),
+    "unknown option": (["enhance", "x.dng", "--stepz", "3"], 2, "--steps"),
     "steps 0": (["enhance", "x.dng", "--steps", "0"], 2, "auto"),
     "ratio below 1": (["enhance", "x.dng", "--ratio", "0.5"], 2, "auto"),
     "ratio not a number": (["enhance", "x.dng", "--ratio", "nan"], 2, "auto"),
@@ -114,6 +117,7 @@ WRONG_CALLS = {
     "strength 101": (["enhance", "x.dng", "--strength", "101"], 2, "100"),
     "exposure": (["enhance", "x.dng", "--target-exposure", "soon"], 2, "soon"),
     "format": (["enhance", "x.dng", "--format", "dng,gif"], 2, "linear-dng"),
+    "near format": (["enhance", "x.dng", "--format", "jpg"], 2, "mean jpeg?"),
     "no format": (["enhance", "x.dng", "--format", ""], 2, "linear-dng"),
     "one name": (["enhance", "x.dng", "--format", "dng,linear-dng"], 2, "same name"),
     "floats in a DNG": (["enhance", "x.dng", "--format", "dng", "--depth", "32"], 2, "tiff"),
@@ -122,6 +126,8 @@ WRONG_CALLS = {
     "missing file": (["enhance", "none.dng", "--no-restore"], 3, "hint:"),
     "missing info": (["info", "none.dng"], 3, "hint:"),
     "unknown weights": (["enhance", "x.dng", "--weights", "best"], 4, "nightfix-base"),
+    "near weights": (["weights", "verify", "nightfix-bas"], 4, "did you mean nightfix-base?"),
+    "near download": (["weights", "download", "nightfix-bas"], 4, "did you mean nightfix-base?"),
     "missing recipe": (["train", "none.toml", "--photos", ".", "--output", "run"], 3, "recipe"),
 }
 
@@ -139,6 +145,28 @@ def test_an_unknown_device_has_its_code_and_hint(run):
     result = run("--device", "tpu9")
     assert result.exit_code == 5
     assert "hint: --device" in result.stderr
+
+
+def test_a_picture_is_told_from_a_damaged_photo(tiny_weights, tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"a picture" * 100)
+    result = runner.invoke(app, ["enhance", str(path), "--weights", str(tiny_weights)])
+    assert result.exit_code == 3
+    assert "hint: give a camera's RAW file" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["file", "read-only"])
+def test_a_folder_that_cannot_be_written_to_costs_no_network(run, tmp_path, monkeypatch, kind):
+    folder = tmp_path / "out"
+    if kind == "file":
+        folder.write_text("mine")
+    else:
+        monkeypatch.setattr("nightfix.output.os.access", lambda path, mode: path != folder)
+    monkeypatch.setattr("nightfix.pipeline.restore", lambda *_: pytest.fail("the network ran"))
+    result = run("-o", folder)
+    assert result.exit_code == 6
+    assert f"error: {folder}" in result.stderr
+    assert "hint: -o DIR" in result.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"not a photo " * 100], ids=repr)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import jsonschema
 import pytest
@@ -101,6 +104,12 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(run, card, tmp_path):
     assert "nothing was written" in result.stderr
 
 
+def test_an_empty_list_is_told(run):
+    result = run("-", stdin=b"")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no photo was named" in result.stderr
+
+
 @pytest.mark.parametrize("separator", [b"\0", b"\n", b"\r\n"])
 def test_paths_come_from_stdin(run, card, separator):
     names = [os.fsencode(card / name) for name in ("a.dng", "100/b é.dng")]
@@ -176,6 +185,73 @@ def test_quiet_says_nothing_but_errors(run, card):
     result = run("-r", card, "-q")
     assert len(result.stdout.splitlines()) == 2
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
+
+
+def in_a_terminal(*words: str, stdout: IO[bytes] | None = None, **environment: str) -> str:
+    """What a command shows in a terminal; its stdout may be another file."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    subprocess.run(
+        [sys.executable, "-m", "nightfix", *words],
+        env={**kept, "TERM": "xterm-256color", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs if stdout is None else stdout,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux ends a terminal that nobody writes to by an error
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("info", "--help"), "Usage:"),
+        (("enhance", "--stepz", "2", "x.ARW"), "Usage:"),
+        (("enhance", "none.ARW", "no.ARW", "--no-restore"), "no such file"),
+    ],
+    ids=["help", "a wrong call", "failures"],
+)
+def test_no_color_means_none(words, said):
+    """Bold and dim are no colors: https://no-color.org."""
+    colors = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3|4|9|10)[0-8][;m]")
+    assert colors.search(in_a_terminal(*words))
+    plain = in_a_terminal(*words, NO_COLOR="1")
+    assert not colors.search(plain)
+    assert said in plain
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "paths"])
+def test_results_go_into_a_file_while_the_bar_is_in_the_terminal(
+    tiny_weights, card, tmp_path, as_json
+):
+    words = ("enhance", card / "a.dng", card / "none.dng", "--weights", tiny_weights)
+    with (tmp_path / "log").open("wb") as log:
+        shown = in_a_terminal(*map(str, words), *["--json"] * as_json, stdout=log)
+    lines = (tmp_path / "log").read_text().splitlines()
+    target = str(card / "a_nightfix.tif")
+    if as_json:
+        kinds = [json.loads(line)["event"] for line in lines]
+        assert kinds[:2] == ["start", "photo"]
+        assert kinds[-3:] == ["result", "error", "end"]
+    else:
+        assert lines == [target]
+    assert "\x1b[?25l" in shown, "the bar hides the cursor"
+    assert target not in shown
+    assert '"event"' not in shown
+
+
+def test_a_result_has_a_line_of_its_own_in_the_terminal(tiny_weights, card):
+    words = ("enhance", card / "a.dng", card / "100/b é.dng", "--weights", tiny_weights)
+    shown = in_a_terminal(*map(str, words), LC_ALL="C.UTF-8")
+    for name in ("a_nightfix.tif", "100/b é_nightfix.tif"):
+        assert re.search(rf"(^|[\n\r]|\x1b\[2K){re.escape(str(card / name))}\r\n", shown)
 
 
 def test_verbose_says_how_long_each_stage_took(run, card):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from nightfix.dng import write_dng
 from nightfix.errors import ConfigError
 
 runner = CliRunner()
+SHELLS = ["bash", "zsh", "fish", "powershell", "pwsh"]
 KNOWN = {"enhance": {"steps", "tone", "white_balance", "deblur"}, "preview": {"steps", "crop"}}
 
 
@@ -136,7 +140,7 @@ def test_the_readme_s_example_is_right(write):
         ("nightfix weights down", "download"),
     ],
 )
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_shells_complete(write, words, expected, shell):
     write("[preset.street]\nsteps = 1\n")
     environment = {
@@ -145,9 +149,25 @@ def test_shells_complete(write, words, expected, shell):
         "COMP_CWORD": str(len(words.split()) - 1),
         "_TYPER_COMPLETE_ARGS": words,
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_WORD_TO_COMPLETE": words.split()[-1],
     }
     shown = runner.invoke(app, [], env=environment, prog_name="nightfix")
     assert expected in shown.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_have_a_script(shell):
+    """As if the shell had been found: it is by the name of the process that calls."""
+    found = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "nightfix", "--show-completion", shell],
+        env={**os.environ, **found},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"complete_{'powershell' if shell == 'pwsh' else shell}" in shown.stdout
+    assert "_NIGHTFIX_COMPLETE" in shown.stdout
 
 
 def test_help_needs_no_right_file(write):

@@ -20,11 +20,6 @@ def number(value: float) -> torch.Tensor:
     return torch.full((1, 1, 1, 1), value)
 
 
-@pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(5)
-
-
 @pytest.mark.parametrize(("a", "b"), NOISES)
 def test_linearize_undoes_stabilize(a, b):
     stabilizer = VarianceStabilizer(number(a), number(b))

@@ -69,7 +69,10 @@ def test_patterns_work_without_a_shell(card):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders there")
 def test_a_pipe_is_no_photo(card):
     os.mkfifo(card / "pipe.ARW")
-    assert names(gather([card]), card) == ["a.ARW"]
+    (card / "gone.NEF").symlink_to(card / "nowhere")
+    found = gather([card])
+    assert names(found, card) == ["a.ARW"]
+    assert found.left_out["pipe or broken link"] == 2
 
 
 def test_a_file_with_wildcards_in_its_name_is_a_file(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub_server import Hub, serve
 
+from nightfix.hub import _headers
 from nightfix.weights import KNOWN_WEIGHTS, find_weights
 
 NAME = "mine"
@@ -141,6 +142,79 @@ def test_a_repository_that_is_not_there(run):
     done = run("download", NAME, "--repo-id", "me/other")
     assert done.returncode == 4
     assert "hint: --repo-id" in done.stderr
+
+
+def test_a_token_goes_to_the_hub_alone(run, hub, folder):
+    """The Hub sends large files from another host, by an address that is a secret itself."""
+    with serve(Hub(hub.files)) as storage:
+        hub.storage = storage.url
+        assert download(run, HF_TOKEN="hf_secret").returncode == 0
+    assert hub.tokens == ["Bearer hf_secret"]
+    assert [method for method, _, _ in storage.requests] == ["GET"]
+    assert storage.tokens == [""]
+    assert (folder / f"{NAME}.safetensors").read_bytes() == hub.files[ROUTE]
+
+
+@pytest.mark.parametrize("url", ["http://hub.example/x", "https://hub.example:81/x"])
+def test_a_token_does_not_leave_the_endpoint_s_scheme_and_port(monkeypatch, url):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.example")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert "authorization" not in _headers(url)
+    assert _headers("https://hub.example/x")["authorization"] == "Bearer hf_secret"
+
+
+def test_more_than_was_declared_is_not_taken(run, hub, folder):
+    hub.extra = bytes(1 << 20)
+    done = download(run)
+    assert done.returncode == 4
+    assert "SHA-256" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_a_gigantic_file_is_not_even_begun(run, hub, folder, monkeypatch):
+    monkeypatch.setattr(Hub, "size", lambda self, data: 5 << 30)
+    done = download(run)
+    assert done.returncode == 4
+    assert "too large" in done.stderr
+    assert [method for method, _, _ in hub.requests] == ["HEAD"]
+
+
+def test_what_is_not_weights_is_deleted(run, hub, folder):
+    hub.files[ROUTE] = b"a page that says no" * 100
+    done = download(run)
+    assert done.returncode == 4
+    assert "not of weights" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs a system that can refuse links")
+def test_a_link_in_the_place_of_the_rest_is_not_followed(run, hub, folder, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    folder.mkdir()
+    (folder / f".{NAME}-{hub.etag(hub.files[ROUTE])[:16]}.part").symlink_to(mine)
+    done = download(run)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert mine.read_text() == "mine"
+
+
+def test_remove_takes_one_name_s_files_alone(run, folder):
+    folder.mkdir()
+    names = [".mine-1234.part", ".mine-2-1234.part", "mine-2.safetensors"]
+    for name in names:
+        (folder / name).write_bytes(b"")
+    assert run("remove", "*").returncode == 4
+    assert run("remove", NAME).stdout == f"{folder / names[0]}\n"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names[1:])
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", ""])
+def test_a_name_is_no_path(run, hub, name):
+    done = run("download", name, "--repo-id", "me/mine")
+    assert done.returncode == 4
+    assert "plain name" in done.stderr
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize("words", [("download", "x"), ("download", "x", "--repo-id", "a/b/c")])

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from nightfix.conditioning import Settings
+from nightfix.deconvolution import shake
 from nightfix.dng import write_dng
 from nightfix.errors import CropError
 from nightfix.isp import develop
@@ -51,7 +53,8 @@ def whole(photo, tiny_restorer, options=OPTIONS):
     from nightfix.raw import read_raw
 
     raw = read_raw(photo)
-    return develop(tiny_restorer.restore(raw, condition(raw, ratio=16), options.settings))
+    restored = tiny_restorer.restore(raw, condition(raw, ratio=16), options.settings)
+    return develop(restored, tone=options.tone)
 
 
 def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
@@ -60,6 +63,34 @@ def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
     assert seen.after.shape == (60, 100, 3)
     assert np.abs(seen.after - expected).max() < 1e-3
     assert not np.array_equal(seen.before, seen.after)
+
+
+SHAKEN = torch.zeros(33, 33)
+SHAKEN[16, 15:18] = torch.tensor([0.25, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("shaken", [True, False], ids=["shaken", "still"])
+def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, monkeypatch, shaken):
+    """What a region alone would show is the contrary; the photo is measured once."""
+    looks = []
+
+    def find_shake(picture):
+        looks.append(picture.shape)
+        return SHAKEN if (picture.shape == (4, 210, 300)) == shaken else None
+
+    monkeypatch.setattr("nightfix.restorer.find_shake", find_shake)
+    # Local, unlike the deconvolution, whose weights follow the mean light of what it sees.
+    monkeypatch.setattr(
+        "nightfix.restorer.deconvolve", lambda plane, kernel, _: shake(plane, kernel)
+    )
+    settings = Settings(steps=2, deterministic=True)
+    options = replace(OPTIONS, settings=settings, tone="linear")
+    first, _ = see(options)
+    second, _ = see(options, crop=(20, 10, 100, 60))
+    assert len(looks) == 1
+    expected = whole(photo, tiny_restorer, options)
+    assert np.abs(first.after - expected[30:90, 40:140]).max() < 2e-3
+    assert np.abs(second.after - expected[10:70, 20:120]).max() < 2e-3
 
 
 def test_strengths_take_no_further_pass(see):

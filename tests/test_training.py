@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from nightfix.deconvolution import KERNEL_SIZE
 from nightfix.errors import DeviceError, InputError, RecipeError
 from nightfix.network import NetworkConfig
 from nightfix.progress import no_progress
-from nightfix.shake import KERNEL_SIZE
 from nightfix.training.blur import blur, misjudged, random_shake
 from nightfix.training.config import Recipe, read_recipe
 from nightfix.training.data import make_batch
@@ -128,7 +128,7 @@ def test_a_misjudged_kernel_resembles_the_true_one(generator):
     likeness = []
     for _ in range(40):
         shake = random_shake(16.0, generator)
-        true, told = shake.kernel(KERNEL_SIZE, 0.5), misjudged(shake, generator)
+        true, told = shake.kernel(KERNEL_SIZE, 1.0), misjudged(shake, generator)
         assert told.min() >= 0
         assert told.sum().item() == pytest.approx(1, abs=1e-5)
         likeness.append(float((true * told).sum() / (true.norm() * told.norm())))

@@ -13,7 +13,7 @@ import typer
 from nightfix import events
 from nightfix.batch import enhance_many, without_clashes
 from nightfix.cli.boundary import INTERRUPTED, exit_code
-from nightfix.cli.console import Display, Loudness, left_out_line
+from nightfix.cli.console import Display, Loudness, left_out_line, print_line
 from nightfix.cli.reports import Forecast, JsonReport, Report
 from nightfix.errors import NightFixError
 from nightfix.gather import Gathered, Photo, gather
@@ -48,6 +48,8 @@ class Batch:
             report = self._report(display, len(photos))
             self._enhance(photos, digest, report)
             report.end()
+            if not photos:
+                display.announce("nothing to do: no photo was named")
         if report.code:
             raise typer.Exit(report.code)
 
@@ -138,4 +140,4 @@ class Batch:
     def _tell(self, error: NightFixError) -> None:
         """Tell a program of an error that ends the call."""
         if self.json:
-            print(json.dumps(events.error_event(None, error, exit_code(error))), flush=True)
+            print_line(json.dumps(events.error_event(None, error, exit_code(error))))

@@ -42,6 +42,10 @@ def benchmark(
         typer.Option(metavar="NAME|PATH", help="Weights to measure. (default: all known)"),
     ] = None,
     device: DeviceOption = "auto",
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="Measure 12 photos of each case in one run, too."),
+    ] = False,
     darktable: Annotated[
         bool,
         typer.Option(
@@ -61,6 +65,7 @@ def benchmark(
         Case,
         as_json,
         measure_all,
+        measure_batch,
         measure_darktable,
         processor_name,
     )
@@ -87,6 +92,14 @@ def benchmark(
         cells += [f"{100 * found.overlap:.0f}", f"{100 * found.lamps:.0f}"]
         cells += [f"{found.ratio:.2f}", memory]
         print("  ".join(f"{cell:>9}" for cell in cells), flush=True)
+    batches = []
+    for case in cases if batch else ():
+        batches.append(many := measure_batch(case))
+        print(
+            f"{many.photos} photos of {case.megapixels:g} MP, steps {case.steps}: "
+            f"{many.seconds:.1f} s, {many.ratio:.3f} times their {many.network:.1f} s of network",
+            flush=True,
+        )
     neighbors = {}
     for size in megapixels if darktable else ():
         if (seconds := measure_darktable(size)) is not None:
@@ -96,6 +109,6 @@ def benchmark(
             print(f"darktable, {size:g} MP: {seconds:.1f} s; the above take {times} times as long")
     if json is not None:
         try:
-            json.write_text(as_json(measurements, neighbors) + "\n", "utf-8")
+            json.write_text(as_json(measurements, batches, neighbors) + "\n", "utf-8")
         except OSError as error:
             raise OutputWriteError(json, error.strerror or str(error)) from error

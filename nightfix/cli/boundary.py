@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -22,6 +23,7 @@ from nightfix.errors import (
     OutputError,
     WeightsError,
 )
+from nightfix.raw import RAW_SUFFIXES
 
 BUG = 1
 INTERRUPTED = 130
@@ -86,6 +88,15 @@ class Boundary(TyperGroup):
                 formatter.write_dl(
                     [(name, e.summary) for name, e in TABLE.items() if e.panel == panel]
                 )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; a photo in its place is most likely to be enhanced."""
+        first = args[0]
+        if first not in self.commands and (
+            Path(first).suffix.lower() in RAW_SUFFIXES or os.path.exists(first)
+        ):
+            ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command and turn errors into exit codes; a bug keeps its traceback."""

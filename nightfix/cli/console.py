@@ -54,6 +54,7 @@ class Display:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            redirect_stdout=False,  # results go where stdout goes, whatever stderr is
             disable=not self._console.is_terminal or loudness is Loudness.quiet,
         )
         self._task = self._bar.add_task(task, total=None, visible=False)
@@ -83,6 +84,13 @@ class Display:
         else:
             print(text, file=sys.stderr, flush=True)
 
+    def result(self, line: Path | str) -> None:
+        """Write a line on stdout, or above the bar where both are the terminal."""
+        if self._bar.live.is_started and sys.stdout.isatty():
+            self.say(str(line))
+        else:
+            print_line(line)
+
     def progress(self, done: int, total: int) -> None:
         """Move the bar; hide it when all is done."""
         self._bar.update(self._task, completed=done, total=total, visible=done < total)
@@ -110,12 +118,12 @@ class Display:
 _STYLES = {"failed": "red", "skipped": "dim"}
 
 
-def print_path(path: Path) -> None:
-    """Write a path on stdout with the very bytes that its file has, and at once."""
-    text = os.fsencode(path) + b"\n"
+def print_line(line: Path | str) -> None:
+    """Write a line on stdout, and at once; a path with the very bytes that its file has."""
+    text = os.fsencode(line) + b"\n"
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
-        print(path, flush=True)
+        print(line, flush=True)
         return
     sys.stdout.flush()
     buffer.write(text)

@@ -11,7 +11,7 @@ import typer
 from nightfix.amplification import format_exposure_time
 from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
-from nightfix.conditioning import AUTO_STEPS, condition, worth_going_on
+from nightfix.conditioning import Settings, condition, passes
 from nightfix.errors import NightFixError
 from nightfix.facts import camera_name
 from nightfix.raw import RawImage, read_raw
@@ -109,8 +109,6 @@ def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
     chosen = condition(raw)
     noise, amplified = chosen.noise, chosen.amplification
-    still = AUTO_STEPS if worth_going_on(chosen, shaken=False) else 1
-    steps = f"{still}" if still == AUTO_STEPS else f"{still}, or {AUTO_STEPS} if shaken,"
     rows = {
         "noise": f"a {noise.a:.3g}, b {noise.b:.3g} (variance = a x + b, white = 1)",
         "noise source": {
@@ -119,7 +117,7 @@ def _plan(raw: RawImage) -> dict[str, str]:
             "photo": "estimated from the photo itself",
         }[noise.source],
         "ratio": f"{amplified.ratio:.4g} ({amplified.reason})",
-        "steps": f"{steps} with --steps auto",
+        "steps": f"{passes(Settings(steps=0), chosen)} with --steps auto",
     }
     if chosen.warning:
         rows["note"] = chosen.warning

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from nightfix.conditioning import Settings
+from nightfix.errors import did_you_mean
 from nightfix.formats import FORMATS, TABLE, Format
 from nightfix.pipeline import EnhanceOptions
 from nightfix.tiff import Depth
@@ -104,8 +105,9 @@ def parse_formats(text: str) -> tuple[Format, ...]:
     """Parse one or several formats; ``both`` is TIFF and DNG."""
     names = text.replace("both", "tiff,dng").split(",")
     formats = tuple(name for name in FORMATS if name in names)
-    if set(names) - set(FORMATS):
-        raise typer.BadParameter(f"{text!r} is not both or any of {', '.join(FORMATS)}")
+    for name in sorted(set(names) - set(FORMATS)):
+        what = f"{text!r} is not both or any of {', '.join(FORMATS)}"
+        raise typer.BadParameter(f"{what}. {did_you_mean(name, FORMATS, '')}".rstrip(". "))
     if len({TABLE[name].suffix for name in formats}) < len(formats):
         raise typer.BadParameter("dng and linear-dng would have the same name; give one of them")
     return formats

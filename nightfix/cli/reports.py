@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nightfix import events
 from nightfix.batch import Outcome
 from nightfix.cli.boundary import exit_code, report
-from nightfix.cli.console import Display, clock, megabytes, plural, print_path
+from nightfix.cli.console import Display, clock, megabytes, plural
 from nightfix.errors import NightFixError
 from nightfix.plan import Planned
 
@@ -93,7 +93,7 @@ class Report:
             f"write {seconds.write:.2f} s"
         )
         for path in result.outputs:
-            print_path(path)
+            self.display.result(path)
 
     def end(self) -> None:
         """Tell what became of all photos, where there was more than one."""
@@ -151,7 +151,7 @@ class JsonReport(Report):
 
     def write(self, event: dict[str, Any]) -> None:
         """Write an event at once."""
-        print(json.dumps(event), flush=True)
+        self.display.result(json.dumps(event))
 
     def start(self, restorer: Restorer | None) -> None:
         """Tell that work begins."""
@@ -231,11 +231,11 @@ class Forecast:
     def _error(self, path: Path, error: NightFixError) -> None:
         report(error, self.display.say)
         if self.json:
-            print(json.dumps(events.error_event(path, error, exit_code(error))), flush=True)
+            self.display.result(json.dumps(events.error_event(path, error, exit_code(error))))
 
     def _write(self, event: dict[str, Any], text: str) -> None:
         if self.json:
-            print(json.dumps(event), flush=True)
+            self.display.result(json.dumps(event))
         else:
             self.display.say(text)
 

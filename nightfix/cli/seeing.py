@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nightfix.cli.console import Display, Loudness, print_path
+from nightfix.cli.console import Display, Loudness, print_line
 from nightfix.cli.options import (
     DEFAULTS,
     SETTINGS,
@@ -129,7 +129,7 @@ def preview(
             f"right restored" + (" (kept from before)" if seen.cached else "")
         )
     write_shown(target, side_by_side(seen.before, seen.after), source=file)
-    print_path(target)
+    print_line(target)
 
 
 def compare(
@@ -163,7 +163,7 @@ def compare(
         what = f"{width} x {height} px, but {after} is {wanted_width} x {wanted_height}"
         raise PictureError(before, what)
     write_shown(target, split(left, right, at=at / 100))
-    print_path(target)
+    print_line(target)
 
 
 def check_shown(path: Path) -> None:

@@ -69,7 +69,6 @@ def download(
         path = download_weights(
             name, repo_id=repo_id, revision=revision, proxy=proxy, progress=display.progress
         )
-    verify_weights(str(path))
     print(path)
 
 
@@ -110,7 +109,11 @@ def remove(
 
     Example: nightfix weights remove nightfix-base
     """
-    rests = list(weights_folder().glob(f".{name}-*.part"))
+    rests = [
+        path
+        for path in weights_folder().glob(".*.part")
+        if path.stem[1:].rpartition("-")[0] == name
+    ]
     files = [path for key, path in downloaded_weights().items() if key == name] + rests
     if not files:
         raise WeightsNotFoundError(name, sorted(downloaded_weights()))
