@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from nightfix import device
-from nightfix.device import bfloat16_gain, choose_device, compute_dtype, is_out_of_memory
+from nightfix.device import (
+    SMALLEST_TILE,
+    bfloat16_gain,
+    choose_device,
+    choose_tile,
+    compute_dtype,
+    is_out_of_memory,
+)
 from nightfix.errors import DeviceUnavailableError
 
 CPU = torch.device("cpu")
@@ -150,3 +157,27 @@ def test_nothing_that_may_run_on_mps_is_float64(name: str) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.tensor":
             # of Python floats torch makes the default dtype, which is float32
             assert "dtype" not in {k.arg for k in node.keywords} or "64" not in ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("free", "tile"),
+    [(None, device._DEFAULT_TILE), (64 << 30, device._LARGEST_TILE), (1 << 20, SMALLEST_TILE)],
+    ids=["unknown", "64 GiB", "1 MiB"],
+)
+def test_tiles_suit_the_memory_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, free: float | None, tile: int
+) -> None:
+    monkeypatch.setattr(device, "free_memory", lambda: free)
+    assert choose_tile(CPU) == tile
+
+
+def test_less_memory_makes_smaller_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "free_memory", lambda: float(2 << 30))
+    assert SMALLEST_TILE < choose_tile(CPU) < device._LARGEST_TILE
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs /proc")
+def test_free_memory_is_a_part_of_the_machine_s() -> None:
+    free = device.free_memory()
+    assert free is not None
+    assert 0 < free <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nightfix import tiling
 from nightfix.network import (
     CEILING,
     Condition,
@@ -116,3 +117,29 @@ def test_brighter_than_the_ceiling_is_shown_as_the_ceiling(config):
 
 def test_the_default_has_about_eight_million_parameters():
     assert 7e6 < parameter_count(Denoiser(NetworkConfig(widths=(32, 64, 128, 256, 384)))) < 9e6
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+@pytest.mark.parametrize("strip", [64, 300, 1000])
+def test_strips_of_a_level_give_the_same_pixels(config, strip, monkeypatch):
+    network, x = lively(config), frame(1, 64)
+    others = (frame(2, 64),) if config.deconvolution else ()
+    with torch.no_grad():
+        whole = network(x, frame(3, 64), CONDITION, *others)
+        monkeypatch.setattr(tiling, "_STRIP", strip)
+        strips = network(x, frame(3, 64), CONDITION, *others)
+    assert (whole - strips).abs().max() < 1e-5
+
+
+def test_frames_of_a_batch_come_out_as_each_alone():
+    """One frame's modulation is folded into the weights; that of several cannot be."""
+    network = lively(SMALL["with deconvolution"])
+    frames = torch.cat([frame(1), frame(2)])
+    conditions = [condition_of((100.0, 10.0, 1e-4, 1e-7, n)) for n in (0.0, 1.0)]
+    both = Condition(*(torch.cat(numbers) for numbers in zip(*conditions, strict=True)))
+    with torch.no_grad():
+        together = network(frames, frames, both)
+        alone = [
+            network(x[None], x[None], told) for x, told in zip(frames, conditions, strict=True)
+        ]
+    assert (together - torch.cat(alone)).abs().max() < 1e-5

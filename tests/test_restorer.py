@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nightfix import restorer as module
 from nightfix.amplification import Amplification
 from nightfix.bayer import CFA_PATTERNS, pack_bayer, transpose_planes
 from nightfix.conditioning import Conditioning, Settings
@@ -100,7 +101,7 @@ def test_progress_ends_at_the_total(tiny_restorer, synthetic_raw):
         Settings(steps=2, tile=64),
         lambda done, total: seen.append((done, total)),
     )
-    assert seen[0] == (1, seen[-1][1])
+    assert seen[0] == (1, 6)  # three windows a pass
     assert seen[-1][0] == seen[-1][1]
 
 
@@ -178,6 +179,27 @@ def test_the_second_of_three_passes_sees_the_capture_transposed(
     (first, same_first), (second, same_second), (_, same_third) = seen
     assert (same_first, same_second, same_third) == (True, True, False)
     assert torch.equal(transpose_planes(first), second)
+
+
+def test_lamps_are_computed_in_windows_of_their_own(default_restorer, synthetic_raw):
+    """And come out as in windows that leave nothing of their surroundings out."""
+    raw = synthetic_raw(shape=(704, 704), ratio=32.0, a=2e-4, b=2e-7, lamp=6.0)
+    told, settings = conditioning(32.0, 2e-4, 2e-7), Settings(steps=1)
+    sizes = []
+    hook = default_restorer.network.register_forward_pre_hook(
+        lambda _, frames: sizes.append(frames[0].shape[2] * frames[0].shape[3])
+    )
+    try:
+        restored = default_restorer.restore(raw, told, settings).mosaic
+        own = sum(sizes[1:])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_LAMP_CONTEXT", 112)
+            exact = default_restorer.restore(raw, told, settings).mosaic
+    finally:
+        hook.remove()
+    assert 0 < own < 0.5 * sizes[0]
+    assert restored.max() > 4
+    assert (abs(restored - exact) / exact.clip(1)).max() < 1e-3
 
 
 def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch):

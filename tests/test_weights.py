@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,6 +139,17 @@ def test_strange_weights_are_refused(tmp_path, facts):
     save_file({"weight": torch.zeros(3)}, path, metadata)
     with pytest.raises(WeightsIntegrityError):
         load_weights(str(path))
+
+
+def test_to_load_weights_takes_no_compiler():
+    """Torch imports its own, for a second, to draw normal numbers that are never used."""
+    code = (
+        "import sys\n"
+        "from nightfix.weights import load_weights\n"
+        "load_weights()\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_known_weights_must_have_the_pinned_hash(tiny_weights, tmp_path, monkeypatch):
