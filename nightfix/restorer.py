@@ -216,29 +216,27 @@ class _Frame:
         return self._measure_shake(self._predict([capture, capture], self._condition(1.0)))
 
     def restore(self) -> Tensor:
-        """Return the restored planes at target brightness.
-
-        The network is told to keep a shake; it is measured on what comes of all passes, for
-        the whole frame, and undone there.
-        """
+        """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
-        restored = self._sample(ratio)
-        kernel = self._measure_shake(restored)
-        if kernel is not None:
-            restored = self._deconvolved(restored, kernel)
+        restored, kernel = self._sample(ratio)
+        restored = anchor_brightness(restored, self.capture, self.conditioning)
         lower = max(1.0, ratio / 2**self.settings.headroom)
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
         self.progress(self.done, self.done)
         if kernel is None:
-            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
-        return anchor_brightness(restored, self.capture, self.conditioning)
+            return keep_what_is_clean(restored, self.capture, self.conditioning)
+        return self._deconvolved(restored, kernel)
 
-    def _sample(self, ratio: float) -> Tensor:
+    def _sample(self, ratio: float) -> tuple[Tensor, Tensor | None]:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Of three passes or more the second sees the capture as the first does, but transposed:
-        its errors are partly others, and light is drawn from the mean of both.
+        its errors are partly others, and light is drawn from the mean of both. The network is
+        told to keep a shake. It is measured on that mean; where there is one, the mean is what
+        it is undone of, and no more light is drawn.
+
+        Returns the picture and the kernel of a shake that is to be undone.
         """
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
@@ -248,10 +246,11 @@ class _Frame:
         if len(later) > 1:
             light.lerp_(self._predict([capture, capture], told, transposed=True), 0.5)
             later = later[1:]
-        for exposure in later:
+        kernel = self._measure_shake(light)
+        for exposure in later if kernel is None else ():
             told = self._condition(exposure)
             light = self._predict([self._expose(capture, light, told, generator), capture], told)
-        return light
+        return light, kernel
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
         """Estimate the shake; None if there is none or it is not to be undone."""
@@ -286,12 +285,17 @@ class _Frame:
         return condition_of((ratio, exposure, noise.a, noise.b, _KEEP_SHAKE))
 
     def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
-        """Undo the shake of a picture without a network, in windows to save memory."""
+        """Undo the shake of a picture without a network, in windows to save memory.
+
+        What of a lamp is brighter than the ceiling stays where it is: its streak would ring.
+        """
         ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
         variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
         error = remaining_error(variance)
         return map_tiles(
-            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, error),
+            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, error).add_(
+                (tile - CEILING).clamp_min_(0)
+            ),
             (picture,),
             tile=_UNSHAKEN_TILE,
             context=KERNEL_SIZE,
