@@ -94,7 +94,7 @@ def test_out_of_range_is_clipped(tmp_path: Path, raw: RawImage) -> None:
 def test_smooth_picture_compresses(tmp_path: Path, raw: RawImage) -> None:
     ramp = np.linspace(0, 1, 600, dtype=np.float32)[None, :, None] * np.ones((400, 1, 3), "f4")
     write_tiff(tmp_path / "a.tif", ramp, raw, color_space="srgb")
-    assert (tmp_path / "a.tif").stat().st_size < 0.05 * ramp.size * 2
+    assert (tmp_path / "a.tif").stat().st_size < 0.1 * ramp.size * 2
 
 
 def test_several_strips(tmp_path: Path, raw: RawImage) -> None:

@@ -23,7 +23,6 @@ from nightfix.errors import (
     OutputError,
     WeightsError,
 )
-from nightfix.raw import RAW_SUFFIXES
 
 BUG = 1
 INTERRUPTED = 130
@@ -92,10 +91,11 @@ class Boundary(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a photo in its place is most likely to be enhanced."""
         first = args[0]
-        if first not in self.commands and (
-            Path(first).suffix.lower() in RAW_SUFFIXES or os.path.exists(first)
-        ):
-            ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
+        if first not in TABLE:
+            from nightfix.raw import RAW_SUFFIXES
+
+            if Path(first).suffix.lower() in RAW_SUFFIXES or os.path.exists(first):
+                ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
