@@ -197,8 +197,10 @@ class _Flow:
         return prepare(photo.path, options_for(photo, self.options), self.weights)
 
     def _written(self) -> Outcome:
-        photo, writing = self.behind.popleft()
+        photo, writing = self.behind[0]  # stays until it is written: an interrupt may come
         try:
-            return Outcome(path=photo.path, result=writing.result())
+            outcome = Outcome(path=photo.path, result=writing.result())
         except NightFixError as error:
-            return Outcome(path=photo.path, error=error)
+            outcome = Outcome(path=photo.path, error=error)
+        self.behind.popleft()
+        return outcome

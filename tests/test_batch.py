@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,23 @@ def test_an_overlap_of_network_reading_and_writing(photos, options, tiny_restore
     outcomes = list(enhance_many(photos[:3], options, restorer=tiny_restorer))
     assert all(outcome.error is None for outcome in outcomes)
     assert events == ["read p0", "read p1", "write p0", "read p2", "write p1", "write p2"]
+
+
+def test_what_is_written_during_an_interrupt_is_told(photos, options, tiny_restorer, monkeypatch):
+    real = batch.write
+
+    def write(prepared):
+        signal.raise_signal(signal.SIGINT)  # the main thread waits for this very photo
+        time.sleep(0.2)
+        return real(prepared)
+
+    monkeypatch.setattr(batch, "write", write)
+    outcomes = []
+    with pytest.raises(KeyboardInterrupt):
+        for outcome in enhance_many(photos[:1], options, restorer=tiny_restorer):
+            outcomes.append(outcome.result)
+    assert [result.path for result in outcomes] == photos[:1]
+    assert results(options.output) == ["p0_nightfix.tif"]
 
 
 @pytest.mark.parametrize("bound", [(1, 2), (2, 5)], ids=str)

@@ -91,11 +91,8 @@ class Boundary(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a photo in its place is most likely to be enhanced."""
         first = args[0]
-        if first not in TABLE:
-            from nightfix.raw import RAW_SUFFIXES
-
-            if Path(first).suffix.lower() in RAW_SUFFIXES or os.path.exists(first):
-                ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
+        if first not in TABLE and _is_photo(first):
+            ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -119,3 +116,10 @@ class Boundary(TyperGroup):
             print(f"error: this is a bug in NightFix {__version__}", file=sys.stderr)
             print("hint: please report it with the lines above", file=sys.stderr)
             raise typer.Exit(BUG) from error
+
+
+def _is_photo(name: str) -> bool:
+    """Tell whether something that is no command is, or may be, a photo or a folder of them."""
+    from nightfix.raw import RAW_SUFFIXES
+
+    return os.path.exists(name) or Path(name).suffix.lower() in RAW_SUFFIXES
