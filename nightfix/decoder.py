@@ -122,7 +122,7 @@ class DecoderError(Exception):
     """LibRaw has no picture to give; ``args[0]`` says why, ``kind`` of which kind that is.
 
     ``kind`` is "unknown" (no RAW file of a known camera), "damaged", "declared" (too many
-    pixels for the file, or for any camera), "memory", "time", "crash" or "other".
+    pixels for the file, or for any camera), "memory", "time", "crash", "start" or "other".
     """
 
     def __init__(self, kind: str, what: str) -> None:
@@ -172,7 +172,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,  # LibRaw prints there; its errors reach us as such
             )
         except OSError as error:
-            raise DecoderError("other", f"cannot be started: {error.strerror}") from error
+            raise DecoderError("start", f"LibRaw cannot be started: {error.strerror}") from error
 
     def decode(self, file: BinaryIO, padding: int) -> Decoded:
         size = file.seek(0, os.SEEK_END)

@@ -219,6 +219,6 @@ class OutputClashError(OutputError):
 class OutputWriteError(OutputError):
     """The disk refused the result."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: {what}", "-o DIR writes elsewhere")
+    def __init__(self, path: Path, what: str, hint: str = "-o DIR writes elsewhere") -> None:
+        super().__init__(f"{path}: {what}", hint)
         self.path = path

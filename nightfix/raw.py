@@ -324,6 +324,7 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),
             "crash": (str(error), _COPY_AGAIN),
+            "start": (str(error), "close other programs, or raise this one's limits (ulimit)"),
         }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
         raise RawReadError(path, what, hint) from error
 
