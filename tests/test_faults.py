@@ -8,13 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
 from dng_files import DngSpec, write_test_dng
+
+from nightfix import EnhanceOptions, enhance
+
+if TYPE_CHECKING:
+    from nightfix import Restorer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and mounts of Unix")
 
@@ -389,3 +396,28 @@ def run_kills(folder: Path, *, count: int) -> None:
     time.sleep(2.1)
     assert nightfix("enhance", *photos, "--no-restore", "--overwrite", "-o", out).returncode == 0
     assert sorted(path.name for path in out.iterdir()) == [f"{n}_nightfix.tif" for n in range(4)]
+
+
+# --- a thousand times
+
+
+@pytest.mark.long
+def test_a_thousand_runs_leak_nothing(tmp_path: Path, tiny_restorer: Restorer) -> None:
+    resource = pytest.importorskip("resource")
+    photo = photograph(tmp_path / "photo.dng")
+    options = EnhanceOptions(overwrite=True, formats=("tiff", "dng", "jpeg"))
+
+    def run(count: int) -> tuple[int, int, int]:
+        for _ in range(count):
+            enhance(photo, options, restorer=tiny_restorer)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak, len(os.listdir("/dev/fd")), threading.active_count()
+
+    before, after = run(100), run(1000)
+    print(f"peak {before[0]} and {after[0]} kB after 100 and 1100 runs")
+    assert after[0] - before[0] < 16_000
+    assert after[1:] == before[1:]
+    assert sorted(os.listdir(tmp_path)) == [
+        "photo.dng",
+        *(f"photo_nightfix.{suffix}" for suffix in ("dng", "jpg", "tif")),
+    ]
