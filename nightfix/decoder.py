@@ -1,4 +1,4 @@
-"""Read: LibRaw, in a process of its own.
+"""Read: LibRaw, in a process of its own, and how it is spoken to.
 
 A camera file is input from outside, and LibRaw is large and written in C++: a file made for
 it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
@@ -12,19 +12,16 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import rawpy
 
 #: Longest that one file may keep LibRaw busy; the largest cameras' take a few [s].
 TIME_LIMIT = 120.0
@@ -32,17 +29,16 @@ TIME_LIMIT = 120.0
 #: Most pixels a file may declare; the largest composites of cameras have 400 million.
 MAX_PIXELS = 1 << 29
 
-#: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
-MIN_BITS_PER_PIXEL = 1 / 8
+#: Bytes of the file that are sent at once.
+_PIECE = 1 << 20
 
-#: Address space of the child: LibRaw's own limit of 2 GiB of samples, the file, and libraries.
-_ADDRESS_SPACE = 8 << 30
-
-#: Rows of samples that are sent at once, so that no copy of the frame is made.
-_ROWS = 64
+#: Longest line of facts that is believed [bytes]; real ones have some 700.
+_LONGEST_ANSWER = 1 << 16
 
 #: The environment is left out (-I), the search path given, so no file of the current folder runs.
-_CHILD = "import sys; sys.path[:] = sys.argv[1:]; from nightfix.decoder import serve; serve()"
+_CHILD = "import sys; sys.path[:] = sys.argv[1:]; from nightfix.libraw import serve; serve()"
+
+Origin = Literal["mosaic", "x-trans", "rgb"]
 
 
 class Sizes(NamedTuple):
@@ -68,7 +64,11 @@ class Decoded:
     Attributes
     ----------
     samples : ndarray, shape (H, W), uint16, or None
-        The visible part; None where a pixel has several values.
+        The visible part; None where a pixel has several values, and they do not show from
+        which mosaic they were interpolated.
+    origin : {"mosaic", "x-trans", "rgb"}
+        What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and
+        of red, green and blue one is taken at each site of a Bayer pattern.
     sizes : Sizes
         Of frame, visible part and crop.
     num_colors : int
@@ -99,6 +99,7 @@ class Decoded:
     """
 
     samples: NDArray[np.uint16] | None
+    origin: Origin
     sizes: Sizes
     num_colors: int
     color_desc: str
@@ -121,7 +122,7 @@ class DecoderError(Exception):
     """LibRaw has no picture to give; ``args[0]`` says why, ``kind`` of which kind that is.
 
     ``kind`` is "unknown" (no RAW file of a known camera), "damaged", "declared" (too many
-    pixels for the file, or for any camera), "memory", "time", "crash" or "other".
+    pixels for the file, or for any camera), "memory", "time", "crash", "start" or "other".
     """
 
     def __init__(self, kind: str, what: str) -> None:
@@ -171,33 +172,53 @@ class _Child:
                 stderr=subprocess.DEVNULL,  # LibRaw prints there; its errors reach us as such
             )
         except OSError as error:
-            raise DecoderError("other", f"cannot be started: {error.strerror}") from error
+            raise DecoderError("start", f"LibRaw cannot be started: {error.strerror}") from error
 
     def decode(self, file: BinaryIO, padding: int) -> Decoded:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        assert self.process.stdin is not None
-        late = threading.Event()
-        timer = threading.Timer(TIME_LIMIT, self._kill, [late])
         try:
             with suppress(BrokenPipeError):
-                self.process.stdin.write(b"%d\n" % (size + padding))
-                shutil.copyfileobj(file, self.process.stdin, 1 << 20)
-                for start in range(0, padding, 1 << 20):
-                    self.process.stdin.write(bytes(min(1 << 20, padding - start)))
-                self.process.stdin.flush()
-            timer.start()
-            return self._answer()
+                self._send(b"%d\n" % (size + padding))
+                while piece := file.read(_PIECE):
+                    self._send(piece)
+                for start in range(0, padding, _PIECE):
+                    self._send(bytes(min(_PIECE, padding - start)))
+            with self._limited():
+                return self._answer()
         except EOFError as error:
+            self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
+            raise DecoderError("crash", f"makes LibRaw crash ({code})") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            self.close()
+            raise DecoderError("crash", "makes LibRaw answer nonsense") from error
+        except DecoderError:
+            raise
+        except BaseException:
+            # Interrupted half-way, or the file could not be read: the pipes are out of step.
+            self.close()
+            raise
+
+    def _send(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        with self._limited():
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Kill a child that neither takes what it is sent nor answers."""
+        late = threading.Event()
+        timer = threading.Timer(TIME_LIMIT, self._kill, [late])
+        timer.start()
+        try:
+            yield
+        except (EOFError, BrokenPipeError) as error:
             if late.is_set():
+                self.process.wait()
                 what = f"needs more than {TIME_LIMIT:g} s to decode"
                 raise DecoderError("time", what) from error
-            raise DecoderError("crash", f"makes LibRaw crash ({code})") from error
-        except BaseException as error:
-            # Interrupted half-way, or the file could not be read: the pipes are out of step.
-            if not isinstance(error, DecoderError):
-                self.close()
             raise
         finally:
             timer.cancel()
@@ -207,14 +228,19 @@ class _Child:
         self.process.kill()
 
     def _answer(self) -> Decoded:
+        """Take the answer of a child that may have been taken over: at its word, within bounds."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.process.stdout.readline(_LONGEST_ANSWER)
+        if len(line) == _LONGEST_ANSWER:
+            raise ValueError("a line without end")
         if not line.endswith(b"\n"):
             raise EOFError
         facts = json.loads(line)
         if "error" in facts:
-            raise DecoderError(facts["error"], facts["what"])
-        sizes, samples = Sizes(*facts.pop("sizes")), None
+            raise DecoderError(str(facts["error"]), str(facts["what"]))
+        sizes, samples = Sizes(*map(int, facts.pop("sizes"))), None
+        if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
+            raise ValueError(f"{sizes}")
         if facts.pop("has_samples"):
             samples = np.empty((sizes.height, sizes.width), np.uint16)
             wanted, got = samples.data.cast("B"), 0
@@ -257,139 +283,3 @@ def _running_child() -> _Child:
 def _close() -> None:
     if _child is not None and _child.owner == os.getpid():
         _child.close()
-
-
-# ---------------------------------------------------------------------------------------
-# The child
-
-
-def serve() -> None:
-    """Decode what comes on stdin, file after file, until it ends. Runs in the child only."""
-    import io
-    import signal
-
-    import rawpy
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    _limit_ourselves()
-    source, answers = sys.stdin.buffer, sys.stdout.buffer
-    while line := source.readline():
-        _limit_time()
-        data = source.read(int(line))
-        try:
-            with rawpy.imread(io.BytesIO(data)) as raw:
-                _require_plausible_size(len(data), raw.sizes)
-                facts, samples = _facts(raw)
-                answers.write(json.dumps(facts).encode() + b"\n")
-                if samples is not None:
-                    for start in range(0, len(samples), _ROWS):
-                        answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
-        except (DecoderError, rawpy.LibRawError, MemoryError) as error:
-            answer = {"error": _kind(error), "what": _sentence(error)}
-            answers.write(json.dumps(answer).encode() + b"\n")
-        del data
-        answers.flush()
-
-
-def _limit_ourselves() -> None:
-    """Give up what LibRaw never needs: most memory, and the writing of files."""
-    with suppress(ImportError):  # not on Windows
-        import resource
-
-        for what, limit in (
-            (resource.RLIMIT_AS, _ADDRESS_SPACE),
-            (resource.RLIMIT_FSIZE, 0),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            hard = resource.getrlimit(what)[1]
-            with suppress(OSError, ValueError):
-                lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-                resource.setrlimit(what, (lowest, hard))
-
-
-def _limit_time() -> None:
-    """End ourselves when one file takes too long, whether or not a parent is left to do it."""
-    with suppress(ImportError):
-        import resource
-
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        with suppress(OSError, ValueError):
-            spent = int(usage.ru_utime + usage.ru_stime)
-            resource.setrlimit(resource.RLIMIT_CPU, (spent + int(TIME_LIMIT) + 1, hard))
-
-
-def _require_plausible_size(size: int, sizes: rawpy.ImageSizes) -> None:
-    """Refuse what declares far more pixels than it can hold, before any memory is asked for."""
-    pixels = sizes.raw_height * sizes.raw_width
-    if pixels > MAX_PIXELS:
-        raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
-    if 8 * size < MIN_BITS_PER_PIXEL * pixels:
-        raise DecoderError("declared", f"cut off: {size} bytes for {pixels} pixels")
-
-
-def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
-    """Return what :class:`Decoded` holds, as JSON can carry it, and the samples."""
-    import rawpy
-
-    sizes, is_flat = raw.sizes, raw.raw_type is rawpy.RawType.Flat
-    shape: tuple[int, ...] | None = None
-    try:
-        shape = None if raw.raw_pattern is None else raw.raw_pattern.shape
-    except NotImplementedError:  # rawpy's answer to the rarest patterns
-        shape = (0, 0)
-    # raw_pattern starts at the masked frame's corner, whose phase may be another.
-    cell = ((0, 0), (0, 1), (1, 0), (1, 1))
-    at = [(sizes.top_margin + row, sizes.left_margin + column) for row, column in cell]
-    samples = raw.raw_image_visible if is_flat else None
-    if samples is not None:
-        sizes = sizes._replace(height=samples.shape[0], width=samples.shape[1])
-    facts = {
-        "has_samples": samples is not None,
-        "sizes": [*(getattr(sizes, name) for name in Sizes._fields)],
-        "num_colors": raw.num_colors,
-        "color_desc": raw.color_desc.decode("ascii", "replace"),
-        "pattern_shape": shape,
-        "sites": [raw.raw_color(row, column) for row, column in at] if shape else [0, 0, 0, 0],
-        "black_level_per_channel": list(raw.black_level_per_channel),
-        "white_level": raw.white_level,
-        "camera_white_level_per_channel": list(raw.camera_white_level_per_channel or []),
-        "camera_whitebalance": list(raw.camera_whitebalance),
-        "rgb_xyz_matrix": raw.rgb_xyz_matrix.ravel().tolist(),
-        "lens": raw.lens.model,
-    }
-    return facts | _exposure(raw), samples
-
-
-def _exposure(raw: rawpy.RawPy) -> dict[str, Any]:
-    """Return when and how it was exposed; nothing known if rawpy stumbles over the date."""
-    names = ("shutter_speed", "iso_speed", "aperture", "focal_length")
-    try:
-        other, taken = raw.other, raw.other.timestamp
-    except (OverflowError, ValueError, OSError):
-        return {"captured": "", **dict.fromkeys(names, 0.0)}
-    known = taken is not None and taken.year >= _FIRST_YEAR
-    captured = taken.strftime("%Y:%m:%d %H:%M:%S") if known else ""
-    return {"captured": captured, **{name: getattr(other, name) for name in names}}
-
-
-#: No digital camera file is older; LibRaw gives 1970 for an unknown date.
-_FIRST_YEAR = 1990
-
-
-def _kind(error: Exception) -> str:
-    import rawpy
-
-    if isinstance(error, DecoderError):
-        return error.kind
-    if isinstance(error, rawpy.LibRawFileUnsupportedError):
-        return "unknown"
-    if isinstance(error, (rawpy.LibRawIOError, rawpy.LibRawDataError)):
-        return "damaged"
-    return "memory" if isinstance(error, MemoryError) else "other"
-
-
-def _sentence(error: Exception) -> str:
-    """Return LibRaw's own words, which rawpy passes on as bytes."""
-    what = error.args[0] if error.args else ""
-    return what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)

@@ -70,12 +70,13 @@ class NoPhotosError(InputError):
 
 
 class UnsupportedSensorError(InputError):
-    """The RAW is readable, but not of a Bayer or monochrome sensor."""
+    """The RAW is readable, but of a kind of sensor that cannot be restored."""
 
     def __init__(self, path: Path, kind: str) -> None:
         super().__init__(
             f"{path}: {kind}",
-            "NightFix restores Bayer and monochrome sensor data only; develop this one elsewhere",
+            "NightFix restores Bayer, X-Trans and monochrome sensors and Linear DNGs; "
+            "use the camera's full RAW, or develop this one elsewhere",
         )
         self.path = path
         self.kind = kind
@@ -218,6 +219,6 @@ class OutputClashError(OutputError):
 class OutputWriteError(OutputError):
     """The disk refused the result."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: {what}", "-o DIR writes elsewhere")
+    def __init__(self, path: Path, what: str, hint: str = "-o DIR writes elsewhere") -> None:
+        super().__init__(f"{path}: {what}", hint)
         self.path = path

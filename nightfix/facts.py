@@ -20,6 +20,14 @@ _NOISE_SOURCES = {
 }
 
 
+#: What is said of samples that were not a Bayer or monochrome mosaic in the file.
+ORIGINS = {
+    "mosaic": "",
+    "x-trans": "X-Trans, interpolated to Bayer",
+    "rgb": "Linear DNG, taken back to its mosaic",
+}
+
+
 def camera_name(metadata: Metadata) -> str:
     """Return make and model, without a make that the model repeats; empty if unknown."""
     make, model = metadata.make, metadata.model
@@ -34,7 +42,7 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
     iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
     seconds = exposure.exposure_time
     shutter = "unknown exposure time" if seconds is None else format_exposure_time(seconds)
-    facts = [camera, shutter, iso]
+    facts = [camera, *filter(None, [ORIGINS[raw.origin]]), shutter, iso]
     if conditioning is not None:
         amplified, noise = conditioning.amplification, conditioning.noise
         facts.append(f"ratio {amplified.ratio:.4g} ({amplified.reason})")

@@ -83,7 +83,10 @@ def gather(
 
 
 def _identity(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))
+    try:
+        return os.path.normcase(os.path.realpath(path))
+    except FileNotFoundError:  # the current folder has been removed
+        return os.path.normcase(path)
 
 
 class _Search:

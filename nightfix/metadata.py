@@ -1,25 +1,22 @@
 """Read: what a RAW file says about itself, from its tags to :class:`Metadata`.
 
-Three readers share the work. LibRaw knows the exposure of every format it opens,
-maker notes included; exifread is asked for what LibRaw leaves open; and the small
-reader of TIFF directories here keeps the bytes of each tag as they are, which is
-what carrying EXIF over without loss needs, and reaches the DNG tags of every
-directory. It checks every offset against the file and stops at loops: camera files
-are input from outside.
+Two readers share the work. LibRaw knows the exposure of every format it opens,
+maker notes included; the small reader of TIFF directories here keeps the bytes of
+each tag as they are, which is what carrying EXIF over without loss needs, reaches the
+DNG tags of every directory, and is asked for what LibRaw leaves open. It checks every
+offset against the file and stops at loops: camera files are input from outside.
 """
 
 from __future__ import annotations
 
 import io
-import logging
 import math
 import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import exifread
 import numpy as np
 
 from nightfix.decoder import Decoded
@@ -154,6 +151,8 @@ _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 1024
 _MAX_TAG_BYTES = 4 << 20
 _MAX_TOTAL_BYTES = 32 << 20
+#: Segments of a JPEG, and boxes of a CR3; real ones have some ten.
+_MAX_PARTS = 1024
 
 #: After the byte order: TIFF, Panasonic and Leica, Olympus (two).
 _TIFF_MAGIC = {42, 0x55, 0x4F52, 0x5352}
@@ -314,10 +313,10 @@ def _jpeg_tags(file: BinaryIO, start: int, length: int) -> FileTags:
 def _jpeg_segments(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield place and size of the content of a JPEG's APP1 segments."""
     place = start + 2
-    while place + 4 <= end:
+    for _ in range(_MAX_PARTS):
         file.seek(place)
         marker, size = struct.unpack(">HH", file.read(4).ljust(4, b"\0"))
-        if not _FIRST_SEGMENT <= marker <= _LAST_SEGMENT or size < 2:
+        if not _FIRST_SEGMENT <= marker <= _LAST_SEGMENT or size < 2 or place + 4 > end:
             return
         if marker == _APP1 and place + 2 + size <= end:
             yield place + 4, size - 2
@@ -327,10 +326,10 @@ def _jpeg_segments(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, 
 def _box_of_xmp(file: BinaryIO, size: int) -> bytes:
     """Return the XMP packet of a CR3, which is a box of its own at the top level."""
     place = 0
-    while place + 24 <= size:
+    for _ in range(_MAX_PARTS):
         file.seek(place)
-        length, kind, name = struct.unpack(">I4s16s", file.read(24))
-        if length < 8:  # 0: up to the end; 1: 64 bits, as only the samples have
+        length, kind, name = struct.unpack(">I4s16s", file.read(24).ljust(24, b"\0"))
+        if length < 8 or place + 24 > size:  # 0: up to the end; 1: 64 bits, only of samples
             return b""
         if (kind, name) == (b"uuid", _XMP_BOX):
             return file.read(min(length - 24, _MAX_TAG_BYTES)).rstrip(b"\0")
@@ -420,7 +419,8 @@ class Metadata:
 
 
 _MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
-_EXPOSURE_TIME, _F_NUMBER, _DATE_TIME_ORIGINAL = 33434, 33437, 36867
+_EXPOSURE_TIME, _F_NUMBER, _ISO, _FOCAL_LENGTH = 33434, 33437, 34855, 37386
+_DATE_TIME_ORIGINAL, _LENS_MODEL = 36867, 42036
 _NOISE_PROFILE = 51041
 
 #: StandardOutputSensitivity, RecommendedExposureIndex, ISOSpeed: 32 bits where ISO has 16.
@@ -441,7 +441,14 @@ _EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
     range(41985, 41997),
     range(42032, 42038),
 )
-_MAKER_NOTE, _INTEROPERABILITY = 37500, 40965
+_MAKER_NOTE = 37500
+
+#: Tags that hold places in the source's file: of strips, free space, tiles, SubIFDs, JPEGs,
+#: and of the directories of EXIF, GPS and interoperability. Elsewhere they lead astray.
+_POINTERS = frozenset({273, 288, 324, 330, 400, 513, 519, 520, 521, 34665, 34853, 40965})
+
+#: All that EXIF has defined for GPS.
+_GPS = range(32)
 
 #: Maker notes that may be moved: their offsets count from their own start, and none of
 #: them leads outside, as those of the previews in others' do.
@@ -459,15 +466,13 @@ _PROFILE = {
 _FORWARD_MATRICES, _CAMERA_CALIBRATIONS = {50964, 50965}, (50723, 50724)
 
 
-def read_metadata(raw: Decoded, file: BinaryIO, tags: FileTags, sensor: Ifd) -> Metadata:
+def read_metadata(raw: Decoded, tags: FileTags, sensor: Ifd) -> Metadata:
     """Collect the metadata of an opened RAW file.
 
     Parameters
     ----------
     raw : Decoded
         What LibRaw knows of the file.
-    file : BinaryIO
-        The same file, seekable; exifread reads it when LibRaw leaves a field open.
     tags : FileTags
         From :func:`read_tags`.
     sensor : Ifd
@@ -479,18 +484,19 @@ def read_metadata(raw: Decoded, file: BinaryIO, tags: FileTags, sensor: Ifd) -> 
         Unknown fields are "" or None.
     """
     make, model = tags.main.text(_MAKE), tags.main.text(_MODEL)
-    second = _SecondSource(file)
+    # TIFF/EP, and so some cameras, keep EXIF's tags in the main directory.
+    exif = Ifd(tags.main.tags | tags.exif.tags)
     return Metadata(
         make=make,
         model=model,
         unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
-        lens=_one_line(raw.lens) or second.text("LensModel"),
-        exposure=_exposure(raw, tags.exif, second),
+        lens=_one_line(raw.lens) or _one_line(exif.text(_LENS_MODEL)),
+        exposure=_exposure(raw, exif),
         captured=_captured(tags) or raw.captured,
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
         image=_carried(tags.main, lambda code: code in _CARRIED),
         exif=_exif(tags),
-        gps=_carried(tags.gps, lambda code: True),
+        gps=_carried(tags.gps, _GPS.__contains__),
         profile=_profile(tags, sensor) if tags.is_dng else (),
         xmp=tags.xmp,
     )
@@ -518,8 +524,8 @@ def _captured(tags: FileTags) -> str:
 
 
 def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
-    """Return the wanted tags that say something, ascending."""
-    tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code))
+    """Return the wanted tags that say something and point nowhere, ascending."""
+    tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code) and code not in _POINTERS)
     return tuple(tag for tag in tags if tag.dtype != _ASCII or tag.value.strip(b"\0 "))
 
 
@@ -527,7 +533,7 @@ def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
     """Return the EXIF directory's tags, and those of its kind from the main one."""
     misplaced = {code: tag for code, tag in tags.main.tags.items() if code in _EXIF_IN_MAIN}
     both = Ifd(misplaced | tags.exif.tags)
-    dropped = {_INTEROPERABILITY}
+    dropped = set()
     if _MAKER_NOTE in both and not both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES):
         dropped.add(_MAKER_NOTE)
     return _carried(both, lambda code: code not in dropped)
@@ -553,8 +559,8 @@ def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:
     return pairs if plausible and len(values) % 2 == 0 else ()
 
 
-def _exposure(raw: Decoded, exif: Ifd, second: _SecondSource) -> Exposure:
-    """Return the exposure by LibRaw, else by exifread; what neither knows is None."""
+def _exposure(raw: Decoded, exif: Ifd) -> Exposure:
+    """Return the exposure by LibRaw, else by EXIF; what neither knows is None."""
     time, iso_speed, f_number, focal_length = map(
         _known, (raw.shutter_speed, raw.iso_speed, raw.aperture, raw.focal_length)
     )
@@ -563,12 +569,12 @@ def _exposure(raw: Decoded, exif: Ifd, second: _SecondSource) -> Exposure:
         time = None
     if f_number == 1 and exif.number(_F_NUMBER) == 0:
         f_number = None
-    iso_speed = iso_speed or second.number("ISOSpeedRatings")
+    iso_speed = iso_speed or _known(exif.number(_ISO))
     return Exposure(
-        exposure_time=time or second.number("ExposureTime"),
+        exposure_time=time or _known(exif.number(_EXPOSURE_TIME)),
         iso_speed=_long_iso(exif) if iso_speed == _ISO_OVERFLOW else iso_speed,
-        f_number=f_number or second.number("FNumber"),
-        focal_length=focal_length or second.number("FocalLength"),
+        f_number=f_number or _known(exif.number(_F_NUMBER)),
+        focal_length=focal_length or _known(exif.number(_FOCAL_LENGTH)),
     )
 
 
@@ -578,43 +584,7 @@ def _long_iso(exif: Ifd) -> float | None:
     return max((value for value in values if value and value > _ISO_OVERFLOW), default=None)
 
 
-def _known(value: float) -> float | None:
+def _known(value: float | None) -> float | None:
     """Return a value without the digits float32 makes up; None if it says nothing."""
-    return float(f"{value:.7g}") if math.isfinite(value) and value > 0 else None
-
-
-class _SecondSource:
-    """The tags by exifread, read when first asked for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._tags: dict[str, Any] | None = None
-
-    def _values(self, name: str) -> Any:
-        if self._tags is None:
-            self._tags = _exifread_tags(self._file)
-        tag = self._tags.get(f"EXIF {name}") or self._tags.get(f"Image {name}")
-        return getattr(tag, "values", None)
-
-    def text(self, name: str) -> str:
-        values = self._values(name)
-        return _one_line(values) if isinstance(values, str) else ""
-
-    def number(self, name: str) -> float | None:
-        values = self._values(name)
-        try:
-            return _known(float(values[0]))
-        except (TypeError, ValueError, LookupError, ArithmeticError):
-            return None
-
-
-def _exifread_tags(file: BinaryIO) -> dict[str, Any]:
-    """Return exifread's tags; none for what it cannot read."""
-    logger = logging.getLogger("exifread")
-    if not logger.handlers:  # else its warnings reach the terminal as Python's last resort
-        logger.addHandler(logging.NullHandler())
-    try:
-        return dict(exifread.process_file(file, details=False, extract_thumbnail=False))
-    except Exception as error:  # a parser of foreign bytes fails in too many ways to name
-        logger.debug("no EXIF by exifread: %s", error)
-        return {}
+    said = value is not None and math.isfinite(value) and value > 0
+    return float(f"{value:.7g}") if said else None

@@ -20,8 +20,9 @@ _GAIN_MAP = 9
 #: MapPolynomial, GainMap, DeltaPerRow, DeltaPerColumn, ScalePerRow, ScalePerColumn.
 _WITH_AREA = range(6, 14)
 
-#: More than any list holds; what claims more is damaged.
-_MAX_OPCODES, _MAX_POINTS = 256, 1 << 20
+#: More than any list holds, and than the grid of any gain map has a side; what claims more
+#: is damaged, or made to keep us busy.
+_MAX_OPCODES, _MAX_POINTS = 64, 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +145,10 @@ def _gain_map(code: Opcode) -> GainMap | None:
     top, left, bottom, right, plane, planes, row_pitch, column_pitch, rows, columns = numbers[:10]
     spacing, origin, map_planes = numbers[10:12], numbers[12:14], numbers[14]
     count = rows * columns * map_planes
-    gains = np.frombuffer(code.parameters, ">f4", offset=head) if count <= _MAX_POINTS else None
-    if gains is None or gains.size != count or count == 0 or plane != 0 or planes == 0:
+    whole = len(code.parameters) == head + 4 * count
+    if not whole or count == 0 or max(rows, columns) > _MAX_POINTS or plane != 0 or planes == 0:
         return None
+    gains = np.frombuffer(code.parameters, ">f4", offset=head)
     sane = (gains > 0).all() and np.isfinite(gains).all() and np.isfinite(numbers[10:14]).all()
     if not sane or row_pitch == 0 or column_pitch == 0 or min(spacing) < 0:
         return None

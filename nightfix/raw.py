@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
-from nightfix.decoder import Decoded, DecoderError, Sizes, decode
+from nightfix.decoder import Decoded, DecoderError, Origin, Sizes, decode
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.metadata import FileTags, Ifd, Metadata, read_metadata, read_tags
 from nightfix.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
@@ -95,6 +95,9 @@ class RawImage:
         Exposure, names, and the tags to carry over.
     opcodes : OpcodeLists
         Corrections a DNG asks for, not applied to the mosaic.
+    origin : {"mosaic", "x-trans", "rgb"}
+        What the file holds: this mosaic; that of an X-Trans sensor, or red, green and
+        blue of every pixel (Linear DNG), of which ``mosaic`` takes one color a site.
     """
 
     path: Path
@@ -110,6 +113,7 @@ class RawImage:
     orientation: int
     metadata: Metadata
     opcodes: OpcodeLists = OpcodeLists()
+    origin: Origin = "mosaic"
 
 
 def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
@@ -118,7 +122,8 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
     Parameters
     ----------
     path : Path
-        A file of any format that LibRaw knows, of a Bayer or monochrome sensor.
+        A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
+        or a Linear DNG.
     allow_truncated : bool
         Take what is there of a file that was cut off; what is missing becomes DN 0.
 
@@ -126,7 +131,8 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
     -------
     RawImage
         The active area, black-subtracted and scaled to 1.0 = white level; not clipped,
-        not balanced, not rotated.
+        not balanced, not rotated. X-Trans is demosaiced by LibRaw; of it and of a Linear
+        DNG, in the pattern that is found in it, one color is taken at each site.
 
     Raises
     ------
@@ -138,14 +144,14 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
         rows are not what a decoder leaves where its data ended
         (:func:`nightfix.truncation.ends_without_data`).
     UnsupportedSensorError
-        If the samples are not of a Bayer or monochrome sensor: X-Trans, Foveon, Linear
-        DNG, sRAW, four-color sensors.
+        If the samples are of another kind: Foveon, sRAW, four colors, 4 x 4 patterns, a
+        Linear DNG in which no mosaic is found.
     """
     with _open(path) as file:
         tags = read_tags(file)
         padding = _missing(path, file, tags, allow_truncated=allow_truncated)
         raw = _decode(path, file, padding=padding)
-        metadata = read_metadata(raw, file, tags, _Frame.of(raw, tags).sensor)
+    metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
     _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
@@ -318,6 +324,7 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),
             "crash": (str(error), _COPY_AGAIN),
+            "start": (str(error), "close other programs, or raise this one's limits (ulimit)"),
         }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
         raise RawReadError(path, what, hint) from error
 
@@ -351,13 +358,14 @@ def _raw_image(
         crop=_crop(raw.sizes, frame),
         orientation=_orientation(raw, tags),
         metadata=metadata,
-        opcodes=_opcodes(raw.sizes, frame),
+        opcodes=_opcodes(raw, frame),
+        origin=raw.origin,
     )
 
 
 def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
-    """Return the phase at the visible origin; refuse all but Bayer and monochrome."""
-    if raw.samples is None:
+    """Return the phase at the visible origin; refuse what has none and is not monochrome."""
+    if raw.samples is None or (raw.origin == "rgb" and not tags.is_dng):
         raise UnsupportedSensorError(path, _name_of_stack(tags))
     if raw.num_colors == 1:
         return None
@@ -375,8 +383,6 @@ def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
 def _name_of_pattern(shape: tuple[int, int] | None) -> str:
     if shape is None:
         return "no color filter array: already demosaiced"
-    if shape == (6, 6):
-        return "an X-Trans sensor (6 x 6 color filter array)"
     if shape == (0, 0):
         return "an unknown color filter array"
     return f"a color filter array of {shape[0]} x {shape[1]}, not Bayer"
@@ -386,7 +392,7 @@ def _name_of_stack(tags: FileTags) -> str:
     """Say what a file with several values a pixel is."""
     make = tags.main.text(271).lower()
     if tags.is_dng:
-        return "a Linear DNG: already demosaiced"
+        return "a Linear DNG without a trace of its mosaic: reduced, corrected or denoised before"
     if make.startswith(("canon", "nikon")):
         return "an sRAW, mRAW or small RAW: reduced in the camera, already demosaiced"
     return "a Foveon or other sensor with all colors at each pixel"
@@ -496,15 +502,19 @@ def _crop(sizes: Sizes, frame: _Frame) -> Area:
     return area
 
 
-def _opcodes(sizes: Sizes, frame: _Frame) -> OpcodeLists:
+def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
     """Return a DNG's opcode lists, counted from the mosaic's origin.
 
     List 1 counts from the corner of the masked frame, and is left out unless the mosaic
-    starts there: what it repairs is of no use elsewhere.
+    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what was no
+    Bayer mosaic are for planes or sites that this one does not have.
     """
+    sizes = raw.sizes
     stored, linear, demosaiced = (
         frame.sensor.tags[code].value if code in frame.sensor else b"" for code in _OPCODE_LISTS
     )
+    if raw.origin != "mosaic":
+        stored = linear = b""
     return OpcodeLists(
         stored=stored if sizes.top_margin == sizes.left_margin == 0 else b"",
         linear=shift_areas(linear, frame.top, frame.left),

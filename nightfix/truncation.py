@@ -79,10 +79,10 @@ def _end_of_boxes(file: BinaryIO) -> int:
     """Return where the last box of an ISO base media file ends (ISO/IEC 14496-12)."""
     size, place = file.seek(0, os.SEEK_END), 0
     for _ in range(_MAX_BOXES):
+        if place + 8 > size:  # before going there: 64 bits lead farther than any file
+            break
         file.seek(place)
         head = file.read(16)
-        if place >= size or len(head) < 8:
-            break
         length = int(struct.unpack_from(">I", head)[0])
         if length == 1 and len(head) == 16:
             length = int(struct.unpack_from(">Q", head, 8)[0])

@@ -166,13 +166,17 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
     try:
         with torch.device("meta"):  # shapes alone, until they are known to be those of the file
             network = Denoiser(config)
-        network.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+        network.load_state_dict(state, assign=True)
+        network = network.to(torch.float32)
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise WeightsIntegrityError(path, "its tensors do not fit its configuration") from error
     if not all(bool(torch.isfinite(value).all()) for value in network.parameters()):
         raise WeightsIntegrityError(path, "damaged: some of its numbers are none")
     return network.eval().requires_grad_(False), info
 
+
+#: Longest header of a weights file [bytes].
+_MAX_HEADER = 1 << 20
 
 #: Largest number and most levels of a network.
 _MAX_NUMBER, _MAX_LEVELS = 1024, 8
@@ -190,7 +194,10 @@ def _read(path: Path) -> bytes:
 def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
     """Return what the header of a file says of it."""
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        length = int.from_bytes(data[:8], "little")
+        if length > _MAX_HEADER:
+            raise ValueError("a header of more than a network has")
+        header = json.loads(data[8 : 8 + length])
         facts = json.loads(header["__metadata__"][_METADATA_KEY])
         info = WeightsInfo(**facts, sha256=digest)
         kinds = {"name": str, "license": str, "network": dict, "training": dict}

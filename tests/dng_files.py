@@ -13,7 +13,7 @@ import numpy as np
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
 STRUCT_CODES = {SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
 
-COLORS = {"R": 0, "G": 1, "B": 2}
+COLORS = {"R": 0, "G": 1, "B": 2, "C": 3, "M": 4, "Y": 5, "W": 6}
 DAYLIGHT_MATRIX = (0.8, -0.2, -0.05, -0.45, 1.25, 0.2, -0.1, 0.2, 0.6)
 TUNGSTEN_MATRIX = (0.9, -0.25, -0.1, -0.4, 1.2, 0.15, -0.05, 0.15, 0.7)
 
@@ -25,10 +25,15 @@ Row = tuple[int, int, int, Any]
 
 @dataclass
 class DngSpec:
-    """What a test DNG declares. ``samples`` is the whole sensor, masked margins included."""
+    """What a test DNG declares.
+
+    ``samples`` is the whole sensor, masked margins included, (H, W) or (H, W, 3);
+    ``cfa_pattern`` may have any square number of letters, of the colors in ``planes``.
+    """
 
     samples: np.ndarray
     cfa_pattern: str = "RGGB"
+    planes: str = "RGB"
     photometric: int = CFA
     active_area: tuple[int, int, int, int] | None = None  # top, left, bottom, right
     default_crop: tuple[int, int, int, int] | None = None  # left, top, width, height
@@ -61,10 +66,11 @@ def text(code: int, value: str) -> Row:
 def _cfa_rows(spec: DngSpec) -> list[Row]:
     if spec.photometric != CFA:
         return []
+    side = int(len(spec.cfa_pattern) ** 0.5)
     return [
-        (33421, SHORT, 2, (2, 2)),
-        (33422, BYTE, 4, bytes(COLORS[c] for c in spec.cfa_pattern)),
-        (50710, BYTE, 3, bytes((0, 1, 2))),
+        (33421, SHORT, 2, (side, side)),
+        (33422, BYTE, side * side, bytes(COLORS[c] for c in spec.cfa_pattern)),
+        (50710, BYTE, len(spec.planes), bytes(COLORS[c] for c in spec.planes)),
         (50711, SHORT, 1, 1),
     ]
 
@@ -152,17 +158,17 @@ def _blocks(samples: np.ndarray, tile: tuple[int, int] | None) -> list[bytes]:
 
 
 def _structure_rows(spec: DngSpec, blocks: list[bytes], start: int) -> list[Row]:
-    height, width = spec.samples.shape
+    height, width, planes = (*spec.samples.shape, 1)[:3]
     counts = tuple(len(block) for block in blocks)
     offsets = tuple(start + sum(counts[:index]) for index in range(len(counts)))
     rows: list[Row] = [
         (254, LONG, 1, 0),
         (256, LONG, 1, width),
         (257, LONG, 1, height),
-        (258, SHORT, 1, 16),
+        (258, SHORT, planes, (16,) * planes),
         (259, SHORT, 1, 1),
         (262, SHORT, 1, spec.photometric),
-        (277, SHORT, 1, 1),
+        (277, SHORT, 1, planes),
         (284, SHORT, 1, 1),
     ]
     if spec.tile is None:

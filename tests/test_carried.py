@@ -40,7 +40,7 @@ def metadata_of(path: Path) -> Metadata:
         lens="", captured="", iso_speed=0.0, shutter_speed=0.0, aperture=0.0, focal_length=0.0
     )
     with path.open("rb") as file:
-        return read_metadata(unknown, file, read_tags(file), Ifd())
+        return read_metadata(unknown, read_tags(file), Ifd())
 
 
 def exiftool(paths: list[Path], *groups: str) -> list[dict[str, Any]]:
@@ -292,3 +292,17 @@ def test_exif_of_the_source_wins_over_libraw(tmp_path: Path) -> None:
 def test_nothing_known_gives_no_directory() -> None:
     assert carried_directories(NO_METADATA, width=9, height=9) == {}
     assert [tag.value for tag in carried_image_tags(NO_METADATA)] == [SOFTWARE.encode() + b"\0"]
+
+
+@pytest.mark.parametrize("code", [273, 330, 513, 34665, 34853, 40965])
+def test_places_in_the_source_are_not_carried_over(tmp_path: Path, code: int) -> None:
+    """A directory that points to itself would send who reads the result in circles."""
+    path = tmp_path / "photo.tif"
+    path.write_bytes(tiff([], [(33434, 5, 1, (1, 30)), (code, 4, 1, 8)], [(1, 2, 2, "N")]))
+    assert [known.code for known in metadata_of(path).exif] == [33434]
+
+
+def test_only_what_gps_has_is_carried_over_as_gps(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    path.write_bytes(tiff([], [], [(1, 2, 2, "N"), (31, 5, 1, (5, 1)), (700, 4, 1, 8)]))
+    assert [known.code for known in metadata_of(path).gps] == [1, 31]

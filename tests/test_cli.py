@@ -254,7 +254,7 @@ def test_info_says_how_a_result_was_made(run, tmp_path, kind):
     assert "restored by NightFix" in result.stdout
     assert "--ratio 16.0 --steps 2 --strength 100 --headroom 3 --seed 5" in result.stdout
     assert "tiny (SHA-256 " in result.stdout
-    assert ("Synthetic" in result.stdout) == (kind == "dng")
+    assert ("Synthetic" in result.stdout) == (kind in {"dng", "linear-dng"})
     assert "metered" not in result.stdout
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
@@ -43,27 +44,90 @@ def test_samples_and_facts_cross_over(photo: Path) -> None:
     assert (decoded.num_colors, decoded.color_desc, decoded.sites) == (3, "RGBG", (0, 1, 3, 2))
 
 
+@pytest.mark.parametrize("side", [64, 512], ids=["fits the pipe", "fills the pipe"])
 def test_a_decoder_that_takes_too_long_is_ended(
-    photo: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
+    photo = write_test_dng(tmp_path / "photo.dng", DngSpec(coded_samples(side, side)))
     os.kill(child().pid, signal.SIGSTOP)  # it hangs
     monkeypatch.setattr(decoder, "TIME_LIMIT", 0.2)
     with pytest.raises(RawReadError, match=r"needs more than 0\.2 s"):
         read_raw(photo)
     monkeypatch.undo()
+    assert zombies() == []
+    assert read_raw(photo).mosaic.shape == (side, side)
+
+
+def zombies() -> list[str]:
+    """Return the processes of ours that have ended and were never asked how."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    pids = " ".join(path.read_text() for path in tasks).split()
+    return [pid for pid in pids if not alive(int(pid))]
+
+
+def become(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let the next child be ``code``, as if LibRaw had been taken over."""
+    running = child()
+    running.kill()
+    running.wait()
+    monkeypatch.setattr(decoder, "_CHILD", code)
+
+
+#: What says what it likes once it has been given a file.
+LIAR = "import sys, time; sys.stdin.buffer.readline(); sys.stdout.write({!r}); sys.stdout.flush();"
+HUGE = json.dumps({"has_samples": True, "sizes": [1 << 30] * 10 + [0]}) + "\n"
+LESS = json.dumps({"has_samples": True, "sizes": [8, 8, -8, -8] + [0] * 7}) + "\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{}\n", "[1]\n", "not JSON\n", "[" * 9000 + "\n", "x" * 70_000, HUGE, LESS, "\n"],
+    ids=["nothing", "list", "text", "deep", "endless", "huge", "negative", "empty"],
+)
+def test_a_decoder_that_lies_is_one_error(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    become(monkeypatch, LIAR.format(said) + "time.sleep(60)")
+    with pytest.raises(RawReadError, match="makes LibRaw answer nonsense"):
+        read_raw(photo)
+    monkeypatch.undo()
+    assert zombies() == []
     assert read_raw(photo).mosaic.shape == SAMPLES.shape
+
+
+def test_a_decoder_that_falls_silent_and_lives_on_is_ended(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(monkeypatch, LIAR.format("half a line") + "import os; os.close(1); time.sleep(60)")
+    with pytest.raises(RawReadError, match="makes LibRaw crash"):
+        read_raw(photo)
+    assert zombies() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures itself by /proc")
+def test_a_decoder_that_runs_out_of_memory_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = write_test_dng(tmp_path / "photo.dng", DngSpec(coded_samples(4000, 3000)))
+    become(
+        monkeypatch,
+        "import sys; sys.path[:] = sys.argv[1:]; from nightfix import libraw\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "libraw._ADDRESS_SPACE = pages * 4096 + (36 << 20); libraw.serve()",
+    )
+    with pytest.raises(RawReadError, match="too large for this machine's memory"):
+        read_raw(photo)
+    assert zombies() == []
 
 
 def test_a_decoder_that_crashes_is_one_error_and_the_next_photo_is_read(
     photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = child()
-    running.kill()
-    running.wait()
-    monkeypatch.setattr(decoder, "_CHILD", "import os; os.kill(os.getpid(), 11)")
+    become(monkeypatch, "import os; os.kill(os.getpid(), 11)")
     with pytest.raises(RawReadError, match=r"makes LibRaw crash \(-11\)"):
         read_raw(photo)
     monkeypatch.undo()
+    assert zombies() == []
     assert read_raw(photo).mosaic.shape == SAMPLES.shape
 
 
@@ -83,9 +147,10 @@ def test_more_pixels_than_the_file_can_hold_are_refused_before_they_are_decoded(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 def test_the_decoder_cannot_write_files(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from nightfix.decoder import _limit_ourselves; _limit_ourselves()\n"
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b'x')\n"
+        "import sys, os, signal; from nightfix.libraw import _limit_ourselves\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "file = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY); _limit_ourselves()\n"
+        "os.write(file, b'x')\n"
     )
     target = tmp_path / "written"
     done = subprocess.run(
@@ -93,6 +158,32 @@ def test_the_decoder_cannot_write_files(tmp_path: Path) -> None:
     )
     assert b"File too large" in done.stderr
     assert target.read_bytes() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
+@pytest.mark.parametrize(
+    "act",
+    ["open('/etc/passwd')", "os.close(2); os.open('/etc/passwd', 0)", "socket.socket()"],
+    ids=["file", "file in the place of another", "connection"],
+)
+def test_the_decoder_can_open_nothing(act: str) -> None:
+    code = (
+        "import os, socket; from nightfix.libraw import _limit_ourselves; _limit_ourselves()\n"
+        f"try: {act}\n"
+        "except OSError as error: os.write(1, error.strerror.encode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.stdout == b"Too many open files"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+def test_the_decoder_cannot_take_its_limits_back() -> None:
+    code = (
+        "import resource; from nightfix.libraw import _limit_ourselves; _limit_ourselves()\n"
+        "for what in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):\n"
+        "    soft, hard = resource.getrlimit(what); assert soft == hard >= 0, what\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_decoder_says_nothing_on_our_streams(tmp_path: Path) -> None:

@@ -8,13 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
 from dng_files import DngSpec, write_test_dng
+
+from nightfix import EnhanceOptions, enhance
+
+if TYPE_CHECKING:
+    from nightfix import Restorer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and mounts of Unix")
 
@@ -125,6 +132,57 @@ def test_of_two_processes_on_one_target_one_wins(tmp_path: Path) -> None:
     assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (400, 600, 3)
 
 
+def test_of_two_processes_that_overwrite_both_are_done(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "photo.dng", shape=(400, 600))
+    (tmp_path / "photo_nightfix.tif").write_text("old")
+    call = [*NIGHTFIX, "enhance", str(photo), "--no-restore", "--overwrite"]
+    both = [
+        subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    assert [process.communicate() and process.returncode for process in both] == [0, 0]
+    assert sorted(os.listdir(tmp_path)) == ["photo.dng", "photo_nightfix.tif"]
+    assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (400, 600, 3)
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_and_kept(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    (tmp_path / "file").write_text("precious")
+    done = nightfix("enhance", photo, "--no-restore", "-o", tmp_path / "file")
+    assert done.returncode == 6
+    assert "file/photo_nightfix.tif: File exists" in errors(done)[0]
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("suffix", ["/../../x", "a/b", "/"])
+def test_a_suffix_leads_to_no_other_folder(tmp_path: Path, suffix: str) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    done = nightfix("enhance", photo, "--no-restore", "--suffix", suffix)
+    assert done.returncode == 2
+    assert os.listdir(tmp_path) == ["photo.dng"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("command", [["enhance", "--no-restore"], ["info"]], ids=lambda c: c[0])
+def test_a_full_disk_behind_the_standard_output_is_told(tmp_path: Path, command: list[str]) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    with open("/dev/full", "wb") as full:
+        call = [*NIGHTFIX, *command, str(photo)]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 6
+    assert errors(done) == [
+        "error: the standard output: No space left on device",
+        "hint: make room there; finished results are kept",
+    ]
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"], ids=["in", "out", "err"])
+def test_closed_standard_streams_do_not_matter(tmp_path: Path, stream: str) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    done = nightfix("enhance", photo, "--no-restore", before=f"exec {stream}")
+    assert (done.returncode, errors(done)) == (0, [])
+    assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (64, 96, 3)
+
+
 # --- where photos come from
 
 
@@ -201,7 +259,63 @@ def test_a_link_to_itself_is_told(tmp_path: Path) -> None:
     assert "symbolic links" in errors(done)[0]
 
 
+def test_a_photo_that_vanishes_while_others_are_made_is_told(tmp_path: Path) -> None:
+    """It is there when the batch begins and gone when its turn comes."""
+    first, second = (photograph(tmp_path / f"{name}.dng") for name in "ab")
+    code = (
+        "import pathlib, sys; from nightfix import raw, pipeline; from nightfix.cli import main\n"
+        "def read(path, **options):\n"
+        "    pathlib.Path(sys.argv[3]).unlink(missing_ok=True)\n"
+        "    return raw.read_raw(path, **options)\n"
+        "pipeline.read_raw = read; main()\n"
+    )
+    call = [sys.executable, "-c", code, "enhance", first, second, "--no-restore"]
+    done = subprocess.run([*map(str, call)], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert errors(done)[0] == f"error: {second}: no such file"
+    assert done.stdout.splitlines() == [str(tmp_path / "a_nightfix.tif")]
+
+
+def test_a_current_folder_that_is_gone_does_not_matter(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = ("enhance", "../photo.dng", "--no-restore")
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1])} | os.environ
+    done = nightfix(*words, before=f"rmdir '{gone}'", cwd=gone, env=environment)
+    assert (done.returncode, errors(done)) == (0, [])
+    assert photo.with_name("photo_nightfix.tif").exists()
+
+
 # --- the house around it
+
+
+def test_too_few_open_files_for_the_decoder_are_told(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "photo.dng")
+    done = nightfix("enhance", photo, "--no-restore", before="ulimit -n 8")
+    assert done.returncode == 3
+    assert errors(done) == [
+        f"error: {photo}: LibRaw cannot be started: Too many open files",
+        "hint: close other programs, or raise this one's limits (ulimit)",
+    ]
+
+
+@pytest.mark.weights
+def test_default_weights_damaged_on_disk_are_told(tmp_path: Path) -> None:
+    """In a copy of the package, since those of this one are still needed."""
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "nightfix", tmp_path / "nightfix")
+    (tmp_path / "weights").mkdir()
+    weights = tmp_path / "weights" / "nightfix-base.safetensors"
+    data = bytearray((root / "weights" / weights.name).read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    photo = photograph(tmp_path / "photo.dng")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = nightfix("enhance", photo, cwd=tmp_path, env=environment)
+    assert done.returncode == 4
+    assert "SHA-256 is" in errors(done)[0]
+    assert not (tmp_path / "photo_nightfix.tif").exists()
 
 
 def test_without_a_home_and_with_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
@@ -282,3 +396,28 @@ def run_kills(folder: Path, *, count: int) -> None:
     time.sleep(2.1)
     assert nightfix("enhance", *photos, "--no-restore", "--overwrite", "-o", out).returncode == 0
     assert sorted(path.name for path in out.iterdir()) == [f"{n}_nightfix.tif" for n in range(4)]
+
+
+# --- a thousand times
+
+
+@pytest.mark.long
+def test_a_thousand_runs_leak_nothing(tmp_path: Path, tiny_restorer: Restorer) -> None:
+    resource = pytest.importorskip("resource")
+    photo = photograph(tmp_path / "photo.dng")
+    options = EnhanceOptions(overwrite=True, formats=("tiff", "dng", "jpeg"))
+
+    def run(count: int) -> tuple[int, int, int]:
+        for _ in range(count):
+            enhance(photo, options, restorer=tiny_restorer)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak, len(os.listdir("/dev/fd")), threading.active_count()
+
+    before, after = run(100), run(1000)
+    print(f"peak {before[0]} and {after[0]} kB after 100 and 1100 runs")
+    assert after[0] - before[0] < 16_000
+    assert after[1:] == before[1:]
+    assert sorted(os.listdir(tmp_path)) == [
+        "photo.dng",
+        *(f"photo_nightfix.{suffix}" for suffix in ("dng", "jpg", "tif")),
+    ]

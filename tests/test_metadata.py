@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +24,6 @@ from dng_files import (
     write_test_dng,
 )
 
-from nightfix import metadata as metadata_module
 from nightfix.metadata import ExifTag, Exposure, FileTags, Ifd, Metadata, read_metadata, read_tags
 from nightfix.raw import read_raw
 
@@ -138,11 +136,11 @@ def libraw(**fields: float) -> Any:
     return SimpleNamespace(lens="", captured="", **(nothing | fields))
 
 
-def test_exifread_fills_what_libraw_leaves_open(tmp_path: Path) -> None:
+def test_exif_fills_what_libraw_leaves_open(tmp_path: Path) -> None:
     spec = DngSpec(coded_samples(40, 50), exif=EXIF)
     path = write_test_dng(tmp_path / "photo.dng", spec)
     with path.open("rb") as file:
-        known = read_metadata(libraw(iso_speed=3200.0), file, read_tags(file), Ifd())
+        known = read_metadata(libraw(iso_speed=3200.0), read_tags(file), Ifd())
     assert known.lens == "Acme 35mm F1.8"
     assert known.exposure == Exposure(
         exposure_time=pytest.approx(1 / 30), iso_speed=3200, f_number=2.8, focal_length=35
@@ -150,7 +148,7 @@ def test_exifread_fills_what_libraw_leaves_open(tmp_path: Path) -> None:
 
 
 def test_iso_65535_alone_is_unknown() -> None:
-    known = read_metadata(libraw(iso_speed=65535.0), io.BytesIO(), FileTags(), Ifd())
+    known = read_metadata(libraw(iso_speed=65535.0), FileTags(), Ifd())
     assert known.exposure.iso_speed is None
 
 
@@ -324,24 +322,6 @@ def test_other_files_have_no_tags(content: bytes) -> None:
     assert read_tags(io.BytesIO(content)).main.tags == {}
 
 
-def test_exifread_is_neither_heard_nor_seen_failing(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("exifread"), "handlers", [])
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    found = metadata_module._exifread_tags(io.BytesIO(b"no picture at all"))
-    assert found == {}
-    assert capfd.readouterr() == ("", "")
-
-
-def test_exifread_failing_inside_gives_no_tags(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise AssertionError("deep inside")
-
-    monkeypatch.setattr(metadata_module.exifread, "process_file", fail)
-    assert metadata_module._exifread_tags(io.BytesIO(b"II*\0")) == {}
-
-
 # --- files of real cameras
 
 
@@ -361,3 +341,31 @@ def test_empty_exif_of_a_modified_camera_is_unknown(shared: Path) -> None:
     assert known.exposure == Exposure(
         exposure_time=None, iso_speed=None, f_number=None, focal_length=None
     )
+
+
+# --- files made to keep us busy
+
+
+class Counting(io.BytesIO):
+    """Counts how often it is read from."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff\xc0\0\2" * 50_000,
+        b"\xff\xd8" + b"\xff\xe1\0\2" * 50_000,
+        b"\0\0\0\x18ftypcrx " + bytes(12) + b"\0\0\0\x08free" * 50_000 + bytes(100),
+    ],
+    ids=["segments of a JPEG", "empty segments of EXIF", "boxes of a CR3"],
+)
+def test_of_endless_parts_only_the_first_are_looked_at(data: bytes) -> None:
+    file = Counting(data)
+    assert read_tags(file).main.tags == {}
+    assert 1000 < file.reads < 5000

@@ -193,3 +193,17 @@ def test_lens_corrections_of_a_camera_are_kept(shared: Path, tmp_path: Path) -> 
     write_dng(tmp_path / "a.dng", raw, restored=True)
     assert read_raw(tmp_path / "a.dng").opcodes.demosaiced == raw.opcodes.demosaiced
     assert len(raw.opcodes.demosaiced) == 184
+
+
+@pytest.mark.parametrize("shape", [(257, 1), (1, 257), (1_000_000, 1)], ids=str)
+def test_a_grid_finer_than_any_camera_s_is_left_out(shape: tuple[int, int]) -> None:
+    """A million points a side would take gigabytes for each of them and each row."""
+    opcode = gain_map(np.full(shape, 2.0))
+    assert gain_maps(lists(opcode)) == ()
+    mosaic = np.full((4, 6), 0.25, np.float32)
+    assert correct_shading(mosaic, lists(opcode)) is mosaic
+
+
+def test_a_grid_that_is_not_all_there_is_left_out() -> None:
+    opcode = gain_map(np.ones((3, 3)))
+    assert gain_maps(lists(opcode._replace(parameters=opcode.parameters[:-3]))) == ()

@@ -354,6 +354,7 @@ def sensor(
     """Return a decoded file of that color filter array."""
     described = {
         "samples": np.zeros((4, 4), np.uint16),
+        "origin": "mosaic",
         "num_colors": 3,
         "color_desc": colors,
         "pattern_shape": shape,
@@ -373,7 +374,7 @@ def of(make: str = "", dng: bool = False) -> FileTags:
 @pytest.mark.parametrize(
     ("libraw", "tags", "named"),
     [
-        (sensor((6, 6)), of("FUJIFILM"), "X-Trans"),
+        (sensor((2, 2), origin="rgb"), of("Canon"), "sRAW"),
         (sensor(None, samples=None), of("SIGMA"), "Foveon"),
         (sensor(None, samples=None), of("Canon"), "sRAW"),
         (sensor(None, samples=None), of("NIKON CORPORATION"), "small RAW"),
@@ -386,7 +387,7 @@ def of(make: str = "", dng: bool = False) -> FileTags:
         (sensor((2, 2), sites="RGRG"), of(), "array of RGRG"),
     ],
     ids=[
-        "x-trans",
+        "sraw with a pattern",
         "foveon",
         "sraw",
         "small",
@@ -404,7 +405,7 @@ def test_other_sensors_are_refused_by_name(libraw: Any, tags: FileTags, named: s
         raw_module._cfa_pattern(Path("photo.raw"), libraw, tags)
 
 
-def test_a_linear_dng_is_refused_by_name(shared: Path) -> None:
+def test_a_linear_dng_without_a_mosaic_is_refused_by_name(shared: Path) -> None:
     with pytest.raises(UnsupportedSensorError, match="Linear DNG"):
         read_raw(shared / "raw" / "06_PGTM2_unsigned16.dng")
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from nightfix.deconvolution import KERNEL_SIZE
+from nightfix.dng import write_dng
 from nightfix.errors import DeviceError, InputError, RecipeError
 from nightfix.network import NetworkConfig
 from nightfix.progress import no_progress
@@ -215,6 +216,13 @@ def test_lamps_of_a_panorama_stay_above_white(generator):
     shots = [Panorama(radiance.half()).shoot(recipe, None, generator) for _ in range(8)]
     assert max(float(shot.sharp.max()) for shot in shots) > 2
     assert all(bool(shot.capture.isfinite().all()) for shot in shots)
+
+
+def test_an_interpolated_raw_is_no_reference(tmp_path, synthetic_raw):
+    raw = synthetic_raw(shape=(256, 256))
+    write_dng(tmp_path / "linear.dng", raw, restored=False, linear=True)
+    with pytest.raises(InputError, match="interpolated"):
+        load_sources([tmp_path])
 
 
 def test_a_raw_reference_is_taken_as_it_is(generator):

@@ -50,10 +50,11 @@ def box(name: bytes, length: int) -> bytes:
     [
         (box(b"ftyp", 24) + box(b"moov", 100) + struct.pack(">I4s", 9000, b"mdat"), 9124),
         (box(b"ftyp", 24) + struct.pack(">I4sQ", 1, b"mdat", 1 << 33), 24 + (1 << 33)),
+        (box(b"ftyp", 24) + struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1), 24 + 2**64 - 1),
         (box(b"ftyp", 24) + struct.pack(">I4s", 0, b"mdat") + bytes(100), 132),
         (box(b"ftyp", 24) + struct.pack(">I4s", 3, b"mdat") + bytes(100), 132),
     ],
-    ids=["cut", "64 bit", "to the end", "impossible length"],
+    ids=["cut", "64 bit", "beyond any file", "to the end", "impossible length"],
 )
 def test_boxes_of_a_cr3_tell_its_end(data: bytes, expected: int) -> None:
     assert declared(data) == expected

@@ -89,6 +89,39 @@ def test_a_configuration_cannot_ask_for_more_than_the_file_has(tmp_path, network
         load_weights(str(path))
 
 
+def test_a_header_longer_than_any_network_s_is_not_parsed(tmp_path, monkeypatch):
+    path = tmp_path / "long.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, {"nightfix": "[" + "1," * 600_000 + "1]"})
+    parsed = []
+    monkeypatch.setattr(weights.json, "loads", parsed.append)
+    with pytest.raises(WeightsIntegrityError):
+        load_weights(str(path))
+    assert parsed == []
+
+
+def test_numbers_of_other_tensors_are_not_converted(tiny_weights, tmp_path, monkeypatch):
+    """Small numbers would grow fourfold in memory before they are found not to fit."""
+    with safe_open(tiny_weights, "pt") as file:
+        facts = file.metadata()
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3, dtype=torch.float8_e4m3fn)}, path, facts)
+    converted = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda *_, **__: converted.append(1))
+    with pytest.raises(WeightsIntegrityError, match="do not fit"):
+        load_weights(str(path))
+    assert converted == []
+
+
+@pytest.mark.parametrize("read", [load_weights, weights.verify_weights, weights.weights_sha256])
+def test_weights_that_cannot_be_read_are_one_error(tiny_weights, monkeypatch, read):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(weights.Path, "read_bytes", refuse)
+    with pytest.raises(WeightsIntegrityError, match="Permission denied"):
+        read(str(tiny_weights))
+
+
 def test_endless_nesting_is_refused(tmp_path):
     path = tmp_path / "nested.safetensors"
     save_file({"weight": torch.zeros(3)}, path, {"nightfix": "[" * 100_000})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -21,6 +22,7 @@ from nightfix.errors import (
     InputError,
     NightFixError,
     OutputError,
+    OutputWriteError,
     WeightsError,
 )
 
@@ -33,6 +35,10 @@ EXIT_CODES: dict[type[BaseException], int] = {
     DeviceError: 5,
     OutputError: 6,
 }
+
+
+#: What a file says that our output goes to: full, over a quota or a limit, broken.
+_CANNOT_BE_SAID = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def exit_code(error: NightFixError) -> int:
@@ -109,6 +115,15 @@ class Boundary(TyperGroup):
             # The reader of our output has left; there is nobody to tell.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             raise typer.Exit(0) from None
+        except OSError as error:
+            # What photos and results make of the disk is told long before.
+            if error.errno not in _CANNOT_BE_SAID:
+                raise
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            what, hint = error.strerror or str(error), "make room there; finished results are kept"
+            refused = OutputWriteError(Path("the standard output"), what, hint)
+            report(refused)
+            raise typer.Exit(exit_code(refused)) from error
         except Exception as error:
             if type(error).__module__.partition(".")[0] in {"typer", "click"}:
                 raise

@@ -172,6 +172,8 @@ def enhance(
     check_one_exposure(ratio, ev, target_exposure)
     if depth is DepthChoice.thirty_two and "tiff" not in format:
         raise typer.BadParameter("--depth 32 is for --format tiff")
+    if Path(f"x{suffix}").name != f"x{suffix}":
+        raise typer.BadParameter("--suffix is a part of a name; -o takes a folder")
     options = EnhanceOptions(
         output=output,
         formats=format,
@@ -199,7 +201,7 @@ def enhance(
         tone=tone.value,
     )
     batch = Batch(
-        names=read_names(files, sys.stdin.buffer.read),
+        names=read_names(files, sys.stdin),
         recursive=recursive,
         options=options,
         weights=weights,

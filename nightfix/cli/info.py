@@ -13,7 +13,7 @@ from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
 from nightfix.conditioning import Settings, condition, passes
 from nightfix.errors import NightFixError
-from nightfix.facts import camera_name
+from nightfix.facts import ORIGINS, camera_name
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
 from nightfix.xmp import record_of_file
@@ -87,7 +87,7 @@ def _photo(raw: RawImage) -> dict[str, str]:
         ),
         "size": f"{width} x {height} px, crop {raw.crop.width} x {raw.crop.height}",
         "orientation": str(raw.orientation),
-        "CFA": raw.cfa_pattern or "none (monochrome)",
+        "CFA": ORIGINS[raw.origin] or raw.cfa_pattern or "none (monochrome)",
         "levels": f"black {black}, white {raw.white_level:g} ({raw.bit_depth} bit)",
         "as-shot neutral": (
             unknown if neutral is None else " ".join(f"{value:.4f}" for value in neutral)

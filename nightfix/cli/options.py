@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -320,11 +320,11 @@ def check_one_exposure(ratio: float, ev: float | None, target_exposure: float | 
         raise typer.BadParameter("give one of --ratio, --ev and --target-exposure")
 
 
-def read_names(names: list[Path], stdin: Callable[[], bytes]) -> list[Path]:
-    """Put the paths of the standard input in the place of a ``-``."""
+def read_names(names: list[Path], stdin: TextIO | None) -> list[Path]:
+    """Put the paths of the standard input, if that is not closed, in the place of a ``-``."""
     from nightfix.gather import split_list
 
-    listed = split_list(stdin()) if Path("-") in names else []
+    listed = split_list(stdin.buffer.read()) if stdin and Path("-") in names else []
     return [path for name in names for path in (listed if name == Path("-") else [name])]
 
 

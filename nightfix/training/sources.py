@@ -249,7 +249,14 @@ def _load(file: Path) -> Source | None:
             return Panorama(torch.from_numpy(radiance.clip(0, 60000).astype(np.float16)))
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{file}: cannot be read ({error})", "move it out of --photos") from error
-    return RawPhoto(_planes(read_raw(file))) if suffix in RAW_SUFFIXES else None
+    return RawPhoto(_planes(_sharp(read_raw(file)))) if suffix in RAW_SUFFIXES else None
+
+
+def _sharp(raw: RawImage) -> RawImage:
+    """Return a photo whose samples are its sensor's own."""
+    if raw.origin != "mosaic":
+        raise InputError(f"{raw.path}: interpolated, which blurs", "move it out of --photos")
+    return raw
 
 
 def _planes(raw: RawImage) -> Tensor:

@@ -5,7 +5,8 @@
 
 What must hold, whatever the bytes: tags are read without an error, in bounded memory; every
 reader of a tag gives numbers or text; the size a file declares is a whole number; what is
-carried over can be written as a TIFF and read again.
+carried over can be written as a TIFF and read again; lists of opcodes and XMP packets are
+read, applied and written in bounded memory.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["nightfix"]):
-    from nightfix import ifd, metadata, truncation
+    from nightfix import ifd, metadata, opcodes, truncation, xmp
+    from nightfix.record import Record
 
+import numpy as np
+
+MOSAIC = np.linspace(-0.1, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
 MOST_BYTES = 40 << 20
 
 
@@ -33,12 +38,34 @@ def test_one_input(data: bytes) -> None:
             part.numbers(code), part.integers(code), part.number(code), part.text(code)
     assert truncation.declared_size(file, tags) >= 0
     truncation.sensor_images(tags)
+    read_corrections(data)
+    read_packet(data)
     carried = [tag for tag in tags.exif.tags.values() if tag.code not in (37500, 40965)]
     written = io.BytesIO()
     ifd.write_tree(written, ifd.Ifd(tags=[], children={ifd.EXIF_IFD: [ifd.Ifd(tags=carried)]}))
     again = metadata.read_tags(written)
     if len(carried) < 1024:
         assert again.exif.tags == {tag.code: tag for tag in carried}, "EXIF is not carried over"
+
+
+def read_corrections(data: bytes) -> None:
+    """Read ``data`` as a list of opcodes, and apply it."""
+    shifted = opcodes.shift_areas(data, 3, 5)
+    for linear in (data, shifted):
+        lists = opcodes.OpcodeLists(linear=linear)
+        with np.errstate(all="ignore"):
+            corrected = opcodes.correct_shading(MOSAIC, lists)
+        assert corrected.shape == MOSAIC.shape
+        assert not opcodes.gain_maps(opcodes.without_gain_maps(lists))
+
+
+def read_packet(data: bytes) -> None:
+    """Read ``data`` as an XMP packet, alone and within a frame that makes it one."""
+    framed = b"<rdf:RDF xmlns:rdf='%s'><rdf:Description %s</rdf:RDF>"
+    for packet in (data, framed % (b"http://www.w3.org/1999/02/22-rdf-syntax-ns#", data)):
+        xmp.read_record(packet)
+        made = xmp.make_packet(packet, Record(), developed=True)
+        assert xmp.read_record(made) is not None
 
 
 if __name__ == "__main__":
