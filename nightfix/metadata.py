@@ -397,10 +397,11 @@ class Metadata:
     image, exif, gps : tuple of ExifTag
         Tags to carry over: descriptive ones of the main directory, and those of the EXIF
         and GPS directories, ascending. No structural tags, no DNG tags; a maker note
-        only where it needs nothing outside itself.
+        only where it needs nothing outside itself, or its DNG says that it may be moved.
     profile : tuple of ExifTag
-        Of a DNG: the tags that say how editors are to render this camera's color, its
-        serial number and lens; ascending. They are valid beside ``color_matrices``.
+        Of a DNG: the tags that say how editors are to render this camera's photos, its
+        serial number and lens, and its private data; ascending. They are valid beside
+        ``color_matrices``.
     xmp : bytes
         The XMP packet as it stands in the file; empty = absent.
     """
@@ -429,8 +430,12 @@ _LONG_ISO = (34865, 34866, 34867)
 _ISO_OVERFLOW = 65535
 
 #: DocumentName, ImageDescription, DateTime, Artist, HostComputer, Rating, RatingPercent,
-#: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject.
-_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
+#: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject; of TIFF/EP:
+#: BatteryLevel, TimeZoneOffset, SelfTimerMode, ImageNumber, SecurityClassification,
+#: ImageHistory, SensingMethod.
+_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723}.union(
+    range(40091, 40096), {33423, 34858, 34859, 37393, 37394, 37395, 37399}
+)
 #: EXIF that TIFF/EP, and so some cameras, keep in the main directory: exposure,
 #: sensitivity, dates with their zones and fractions, and what EXIF 2.2 and 2.3 added.
 _EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
@@ -442,17 +447,21 @@ _EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
     range(42032, 42038),
 )
 _MAKER_NOTE, _INTEROPERABILITY = 37500, 40965
+#: A DNG's word that its maker note may be moved.
+_MAKER_NOTE_SAFETY, _SAFE = 50741, (1,)
 
-#: Maker notes that may be moved: their offsets count from their own start, and none of
-#: them leads outside, as those of the previews in others' do.
+#: Maker notes that may be moved from any file: their offsets count from their own start,
+#: and none of them leads outside, as those of the previews in others' do.
 _MOVABLE_MAKER_NOTES = (b"FUJIFILM", b"Apple iOS\0")
 
-#: LocalizedCameraModel, CameraSerialNumber, LensInfo, BaselineSharpness,
-#: LinearResponseLimit, AntiAliasStrength, ShadowScale, profile name, hue and saturation
-#: maps, tone curve, embedding policy, copyright, look table, their encodings, user crop,
-#: default black render, baseline exposure offset.
+#: LocalizedCameraModel, CameraSerialNumber, LensInfo, DefaultScale, BestQualityScale,
+#: BaselineNoise, BaselineSharpness, BayerGreenSplit, LinearResponseLimit,
+#: AntiAliasStrength, ShadowScale, DNGPrivateData (which may be moved, by the
+#: specification), profile name, hue and saturation maps, tone curve, embedding policy,
+#: copyright, look table, their encodings, user crop, default black render, baseline
+#: exposure offset.
 _PROFILE = {
-    *(50709, 50735, 50736, 50732, 50734, 50738, 50739),
+    *(50709, 50735, 50736, 50718, 50780, 50731, 50732, 50733, 50734, 50738, 50739, 50740),
     *(50936, 50937, 50938, 50939, 50940, 50941, 50942),
     *(50981, 50982, 51107, 51108, 51109, 51110, 51125),
 }
@@ -528,8 +537,10 @@ def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
     misplaced = {code: tag for code, tag in tags.main.tags.items() if code in _EXIF_IN_MAIN}
     both = Ifd(misplaced | tags.exif.tags)
     dropped = {_INTEROPERABILITY}
-    if _MAKER_NOTE in both and not both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES):
-        dropped.add(_MAKER_NOTE)
+    safe = tags.main.integers(_MAKER_NOTE_SAFETY) == _SAFE
+    if _MAKER_NOTE in both and not safe:
+        movable = both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES)
+        dropped |= set() if movable else {_MAKER_NOTE}
     return _carried(both, lambda code: code not in dropped)
 
 
