@@ -26,7 +26,7 @@ from nightfix.ifd import (
     write_tree,
 )
 from nightfix.isp import demosaic_camera
-from nightfix.metadata import ExifTag, Metadata
+from nightfix.metadata import Metadata
 from nightfix.opcodes import OpcodeLists
 from nightfix.output import replacing
 from nightfix.preview import (
@@ -39,6 +39,7 @@ from nightfix.preview import (
 from nightfix.raw import RawImage, apply_gain_maps, to_dn
 from nightfix.record import Record
 from nightfix.sensor_data import Compression, sample_directory
+from nightfix.tags import ExifTag
 from nightfix.xmp import make_packet
 
 #: BaselineExposure is written in this many parts of one EV.

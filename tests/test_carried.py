@@ -21,8 +21,9 @@ from tiff_tree import make_raw, packet, read_bytes, read_tree
 from nightfix.carried import SOFTWARE, carried_directories, carried_image_tags
 from nightfix.dng import write_dng
 from nightfix.ifd import EXIF_IFD
-from nightfix.metadata import Exposure, Ifd, Metadata, read_metadata, read_tags
+from nightfix.metadata import Exposure, Metadata, read_metadata
 from nightfix.picture import write_picture
+from nightfix.tags import Ifd, read_tags
 from nightfix.tiff import write_tiff
 
 #: Of the source's own frame and file, or replaced by the result's own.

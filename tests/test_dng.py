@@ -27,9 +27,10 @@ from nightfix.bayer import CFA_PATTERNS, CfaPattern, site_values
 from nightfix.dng import scale_to_fit, write_dng
 from nightfix.errors import OutputExistsError, OutputWriteError
 from nightfix.isp import demosaic_camera
-from nightfix.metadata import ExifTag, Exposure, Metadata
+from nightfix.metadata import Exposure, Metadata
 from nightfix.raw import Area, RawImage, read_raw, to_dn
 from nightfix.sensor_data import Compression
+from nightfix.tags import ExifTag
 
 
 class ReadBack(NamedTuple):
