@@ -23,8 +23,9 @@ from nightfix.bayer import pack_bayer, unpack_bayer
 from nightfix.dng import write_dng
 from nightfix.ifd import RATIONAL, SHORT, UNDEFINED, ascii_tag, rational_tag, tag
 from nightfix.isp.color import SRGB_TO_XYZ
-from nightfix.metadata import ExifTag, Exposure, Metadata
+from nightfix.metadata import Exposure, Metadata
 from nightfix.raw import Area, ColorMatrix, RawImage
+from nightfix.tags import ExifTag
 from nightfix.training.blur import blur, random_shake
 from nightfix.training.noise import SensorNoise, add_noise
 

@@ -17,7 +17,8 @@ from nightfix.ifd import (
     rational_tag,
     tag,
 )
-from nightfix.metadata import ExifTag, Metadata
+from nightfix.metadata import Metadata
+from nightfix.tags import ExifTag
 
 #: First tag of the range that makes a TIFF a DNG.
 FIRST_DNG_TAG = 50706

@@ -26,7 +26,7 @@ from nightfix.ifd import (
     write_tree,
 )
 from nightfix.isp import demosaic_camera
-from nightfix.metadata import ExifTag, Metadata
+from nightfix.metadata import Metadata
 from nightfix.opcodes import OpcodeLists
 from nightfix.output import replacing
 from nightfix.preview import (
@@ -39,6 +39,7 @@ from nightfix.preview import (
 from nightfix.raw import RawImage, apply_gain_maps, to_dn
 from nightfix.record import Record
 from nightfix.sensor_data import Compression, sample_directory
+from nightfix.tags import ExifTag
 from nightfix.xmp import make_packet
 
 #: BaselineExposure is written in this many parts of one EV.
@@ -46,8 +47,14 @@ _EV_PARTS = 10_000
 
 _CFA, _LINEAR_RAW = 32803, 34892
 
-#: Tags of the source's profile that belong to the samples: AntiAliasStrength, DefaultUserCrop.
-_OF_THE_SAMPLES = frozenset({50738, 51125})
+#: Tags of the source's profile that belong to the samples: DefaultScale, BayerGreenSplit,
+#: AntiAliasStrength, BestQualityScale, DefaultUserCrop.
+_OF_THE_SAMPLES = frozenset({50718, 50733, 50738, 50780, 51125})
+
+#: Those that are true of the sensor's own numbers only: BaselineNoise, BayerGreenSplit.
+_OF_THE_SENSOR = frozenset({50731, 50733})
+
+_MAKER_NOTE = 37500
 
 
 def write_dng(
@@ -113,11 +120,17 @@ def write_dng(
     """
     with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
         if restored or linear:
-            raw = scale_to_fit(apply_gain_maps(raw))
+            raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
         samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
         root = _main_directory(raw, samples, record or Record(restored=str(restored)))
         with temporary.open("wb") as file:
             write_tree(file, root)
+
+
+def without_sensor_tags(raw: RawImage) -> RawImage:
+    """Leave out what a source says of its sensor's noise and of its two greens."""
+    kept = tuple(known for known in raw.metadata.profile if known.code not in _OF_THE_SENSOR)
+    return replace(raw, metadata=replace(raw.metadata, profile=kept))
 
 
 def scale_to_fit(raw: RawImage) -> RawImage:
@@ -183,6 +196,8 @@ def _camera_tags(raw: RawImage) -> list[ExifTag]:
     for index, color in enumerate(raw.color_matrices[:2]):
         tags.append(rational_tag(50721 + index, SRATIONAL, color.matrix.ravel().tolist()))
         tags.append(tag(50778 + index, SHORT, color.illuminant))  # CalibrationIlluminant1, 2
+    if any(known.code == _MAKER_NOTE for known in raw.metadata.exif):
+        tags.append(tag(50741, SHORT, 1))  # MakerNoteSafety: no other note is carried
     if raw.as_shot_neutral is not None:
         tags.append(rational_tag(50728, RATIONAL, raw.as_shot_neutral.tolist()))
     return tags

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nightfix.metadata import read_tags
+from nightfix.tags import read_tags
 from nightfix.truncation import declared_size
 from nightfix.xmp import record_of_file
 

@@ -12,8 +12,8 @@ from nightfix.carried import SOFTWARE
 from nightfix.ifd import LONG, RATIONAL, SHORT, Ifd, ascii_tag, rational_tag, tag
 from nightfix.isp import develop
 from nightfix.isp.orientation import undo_orientation
-from nightfix.metadata import ExifTag
 from nightfix.raw import Area, RawImage, apply_gain_maps
+from nightfix.tags import ExifTag
 
 #: Longest side of the preview and of the thumbnail, at most [px].
 PREVIEW_SIDE, THUMBNAIL_SIDE = 2048, 256

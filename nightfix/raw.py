@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from nightfix.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.decoder import Decoded, DecoderError, Origin, Sizes, decode
 from nightfix.errors import RawReadError, UnsupportedSensorError
-from nightfix.metadata import FileTags, Ifd, Metadata, read_metadata, read_tags
+from nightfix.metadata import Metadata, read_metadata
 from nightfix.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.tags import FileTags, Ifd, read_tags
 from nightfix.truncation import declared_size, ends_without_data, sensor_images
 
 #: Name endings of camera RAW files; of a folder nothing else is taken.

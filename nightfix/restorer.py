@@ -51,6 +51,9 @@ _UNSHAKEN_TILE = 512
 #: Rows of a plane in which light is drawn.
 _ROWS = 64
 
+#: Share of the saturation that the network leaves of lamps (at least 0.89 was seen).
+_STILL_A_LAMP = 0.75
+
 #: Root mean square of what the network gets wrong where there is no noise [white].
 _SMALLEST_ERROR = 1e-3
 
@@ -225,7 +228,9 @@ class _Frame:
             restored = self._merge_highlights(restored, ratio, lower)
         self.progress(self.done, self.done)
         if kernel is None:
-            return keep_what_is_clean(restored, self.capture, self.conditioning)
+            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
+            return keep_saturated(restored, self.capture, ratio)
+        # Saturated samples of a shake are streaks, to be gathered.
         return self._deconvolved(restored, kernel)
 
     def _sample(self, ratio: float) -> tuple[Tensor, Tensor | None]:
@@ -417,6 +422,32 @@ def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditio
     variance = noise.a * ratio * _SHADOWS + noise.b * ratio**2
     share = variance**2 / (variance**2 + _SMALLEST_ERROR**4)
     return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
+
+
+def keep_saturated(restored: Tensor, capture: Tensor, ratio: float) -> Tensor:
+    """Raise lamps that saturated the sensor to one level again.
+
+    Editors take a lamp for white where every color reaches the white level; one that the
+    network leaves a little below it shows as a purple speck.
+
+    Parameters
+    ----------
+    restored : Tensor, shape (4, h, w)
+        Restored planes at target brightness; changed in place.
+    capture : Tensor, same shape
+        The capture before amplification.
+    ratio : float
+        Amplification [-].
+
+    Returns
+    -------
+    Tensor, shape (4, h, w)
+        At least ``ratio`` where the capture is saturated and the network agrees that it is
+        light, not a hot pixel.
+    """
+    lamp = (capture >= 1) & (restored >= _STILL_A_LAMP * ratio)
+    restored[lamp] = restored[lamp].clamp_min(ratio)
+    return restored
 
 
 def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:

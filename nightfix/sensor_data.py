@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.ifd import LONG, SHORT, STRIPS, TILES, Ifd, tag
-from nightfix.metadata import ExifTag
+from nightfix.tags import ExifTag
 
 Compression = Literal["lossless", "none"]
 

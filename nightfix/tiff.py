@@ -24,12 +24,12 @@ from nightfix.ifd import (
 )
 from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
-from nightfix.metadata import ExifTag
 from nightfix.output import replacing
 from nightfix.parallel import in_parallel
 from nightfix.raw import RawImage
 from nightfix.record import Record
 from nightfix.sensor_data import Compression
+from nightfix.tags import ExifTag
 from nightfix.xmp import make_packet
 
 Depth = Literal[16, 32]

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.metadata import FileTags, Ifd
+from nightfix.tags import FileTags, Ifd
 
 _STRIPS, _TILES = (273, 279), (324, 325)
 _MAKE, _PHOTOMETRIC, _CFA, _LINEAR_RAW = 271, 262, 32803, 34892

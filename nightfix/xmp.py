@@ -9,9 +9,9 @@ from xml.dom import Node
 from xml.dom.minidom import Document, Element, parseString
 from xml.parsers.expat import ExpatError
 
-from nightfix.metadata import read_tags
 from nightfix.output import replacing
 from nightfix.record import Record, from_properties, properties
+from nightfix.tags import read_tags
 
 if TYPE_CHECKING:
     from xml.dom.minidom import Attr

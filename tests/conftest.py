@@ -10,8 +10,8 @@ import pytest
 from raw_images import metadata_with, plain_raw
 
 from nightfix.bayer import CfaPattern
-from nightfix.metadata import ExifTag
 from nightfix.raw import ColorMatrix, RawImage
+from nightfix.tags import ExifTag
 
 if TYPE_CHECKING:
     import torch

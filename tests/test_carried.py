@@ -21,8 +21,9 @@ from tiff_tree import make_raw, packet, read_bytes, read_tree
 from nightfix.carried import SOFTWARE, carried_directories, carried_image_tags
 from nightfix.dng import write_dng
 from nightfix.ifd import EXIF_IFD
-from nightfix.metadata import Exposure, Ifd, Metadata, read_metadata, read_tags
+from nightfix.metadata import Exposure, Metadata, read_metadata
 from nightfix.picture import write_picture
+from nightfix.tags import Ifd, read_tags
 from nightfix.tiff import write_tiff
 
 #: Of the source's own frame and file, or replaced by the result's own.
@@ -265,6 +266,38 @@ def test_maker_notes_are_kept_only_where_they_can_be_moved(tmp_path: Path) -> No
         (tmp_path / "photo").write_bytes(tiff(IMAGE, exif, []))
         kept += [tag.value for tag in metadata_of(tmp_path / "photo").exif if tag.code == 37500]
     assert kept == [b"FUJIFILM\x0c\0\0\0", b"Apple iOS\0\0\1MM"]
+
+
+@pytest.mark.parametrize(("safety", "kept"), [(1, True), (0, False), (None, False)], ids=str)
+def test_a_dng_says_whether_its_maker_note_may_be_moved(
+    tmp_path: Path, safety: int | None, kept: bool
+) -> None:
+    exif: list[Row] = [*EXIF[:3], (37500, UNDEFINED, 8, b"PENTAX \0")]
+    declared: list[Row] = [] if safety is None else [(50741, SHORT, 1, safety)]
+    version: Row = (50706, BYTE, 4, b"\1\4\0\0")
+    (tmp_path / "photo").write_bytes(tiff([*IMAGE, version, *declared], exif, []))
+    results = write_each(tmp_path, metadata_of(tmp_path / "photo"))
+    dng, plain = read_tree(results["dng"]), read_tree(results["tif"])
+    assert (37500 in dng["0/34665"].codes) == (37500 in plain["0/34665"].codes) == kept
+    assert dng["0"].values.get(50741) == ([1] if kept else None)
+    assert 50741 not in plain["0"].codes
+
+
+def test_what_tiff_ep_says_of_the_shot_is_kept(tmp_path: Path) -> None:
+    """Where TIFF/EP has it; exiftool, which knows EXIF's places, warns of them as minor."""
+    said: list[Row] = [
+        text(33423, "Full"),
+        (34858, SHORT, 1, 2),
+        (34859, SHORT, 1, 10),
+        (37393, LONG, 1, 77),
+        text(37394, "C"),
+        text(37395, "as it was"),
+        (37399, SHORT, 1, 2),
+    ]
+    (tmp_path / "photo").write_bytes(tiff([*IMAGE, *said], EXIF, []))
+    results = write_each(tmp_path, metadata_of(tmp_path / "photo"))
+    for tree in (read_tree(results["dng"]), read_tree(results["tif"])):
+        assert {code: tree["0"].values.get(code) for code in decoded(said)} == decoded(said)
 
 
 def test_what_only_libraw_knows_goes_into_exif() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tiff_tree import (
     make_metadata,
     make_raw,
     rational,
+    read_bytes,
     read_tree,
     text,
 )
@@ -24,9 +27,10 @@ from nightfix.bayer import CFA_PATTERNS, CfaPattern, site_values
 from nightfix.dng import scale_to_fit, write_dng
 from nightfix.errors import OutputExistsError, OutputWriteError
 from nightfix.isp import demosaic_camera
-from nightfix.metadata import ExifTag, Exposure, Metadata
+from nightfix.metadata import Exposure, Metadata
 from nightfix.raw import Area, RawImage, read_raw, to_dn
 from nightfix.sensor_data import Compression
+from nightfix.tags import ExifTag
 
 
 class ReadBack(NamedTuple):
@@ -399,7 +403,34 @@ def test_profile_of_the_source_survives(tmp_path: Path) -> None:
     assert samples.values[51125] == [0, 0, 1, 1]
     assert 51125 not in main.codes
     again = read_raw(tmp_path / "a.dng").metadata.profile
-    assert again == profile
+    assert again[0].code == 50718  # DefaultScale, which every DNG of ours states
+    assert again[1:] == profile
+
+
+@pytest.mark.parametrize("restored", [False, True], ids=["as shot", "restored"])
+def test_other_tags_of_a_dng_survive_as_long_as_they_are_true(
+    tmp_path: Path, restored: bool
+) -> None:
+    profile = (
+        rational(50718, 1, 1, 1, 2),  # DefaultScale
+        rational(50731, 3, 2),  # BaselineNoise
+        ExifTag(50733, 4, 1, b"\x07\0\0\0"),  # BayerGreenSplit
+        ExifTag(50740, 1, 8, b"Acme\0\1\2\3"),  # DNGPrivateData
+        rational(50780, 2, 1),  # BestQualityScale
+    )
+    raw = make_raw(
+        np.zeros((32, 32), np.uint16), metadata=replace(make_metadata(), profile=profile)
+    )
+    write_dng(tmp_path / "a.dng", raw, restored=restored)
+    tree = read_tree(tmp_path / "a.dng")
+    main, samples = tree["0"].values, tree["0/330.0"].values
+    assert (samples[50718], samples[50780]) == ([1, 0.5], [2])
+    assert main[50740] == list(b"Acme\0\1\2\3")
+    noise = (main.get(50731), samples.get(50733))
+    assert noise == ((None, None) if restored else ([1.5], [7]))
+    assert [known.code for known in read_raw(tmp_path / "a.dng").metadata.profile] == [
+        known.code for known in profile if not (restored and known.code in {50731, 50733})
+    ]
 
 
 def test_even_light_compresses(tmp_path: Path) -> None:
@@ -414,22 +445,134 @@ def test_structure(written: Path) -> None:
     assert [name for name in tree if tree[name].pieces] == ["0", "0/330.1", "0/330.0"]
 
 
-@pytest.mark.parametrize("restored", [False, True], ids=["as shot", "restored"])
-def test_exiftool_finds_nothing_to_complain_of(
-    tmp_path: Path, rng: np.random.Generator, restored: bool
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "as shot": ({}, {"restored": False}),
+    "restored": ({}, {"restored": True}),
+    "uncompressed": ({"cfa_pattern": "GRBG"}, {"restored": True, "compression": "none"}),
+    "odd crop": ({"cfa_pattern": "GBRG", "crop": Area(3, 5, 51, 70)}, {"restored": True}),
+    "turned": ({"cfa_pattern": "BGGR", "orientation": 6}, {"restored": False}),
+    "mirrored": ({"orientation": 7}, {"restored": False, "compression": "none"}),
+    "linear": ({}, {"restored": True, "linear": True}),
+    "linear, turned": ({"orientation": 8}, {"restored": False, "linear": True}),
+    "linear, uncompressed": ({}, {"restored": True, "linear": True, "compression": "none"}),
+    "monochrome": ({"cfa_pattern": None}, {"restored": True}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_exiftool_and_exiv2_find_nothing_to_complain_of(
+    tmp_path: Path, rng: np.random.Generator, variant: str
 ) -> None:
+    path = tmp_path / "a.dng"
+    of_raw, of_file = VARIANTS[variant]
+    raw = make_raw(noise(rng, (71, 93), 4095), metadata=plausible_metadata(), **of_raw)
+    write_dng(path, raw, **of_file)
+    assert complaints(path) == []
+    assert exiftool_complaints(path) == ["0", "0", "0"]
+    assert exiv2_complaints(path) == ""
+
+
+def exiftool_complaints(path: Path) -> list[str]:
+    """Return how many errors, warnings and minor warnings there are, and which."""
     if shutil.which("exiftool") is None:
         pytest.skip("needs exiftool")
-    path = tmp_path / "a.dng"
-    raw = make_raw(noise(rng, (70, 90), 4095), metadata=plausible_metadata())
-    write_dng(path, raw, restored=restored)
-    answer = subprocess.run(
-        ["exiftool", "-s3", "-a", "-n", "-validate", "-warning", "-error", str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert answer.stdout.split() == ["0", "0", "0"]
+    command = ["exiftool", "-s3", "-a", "-n", "-validate", "-warning", "-error", str(path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    counts, *said = answer.stdout.splitlines() or ["1 0 0"]
+    return counts.split() + said
+
+
+def exiv2_complaints(path: Path) -> str:
+    """Return what exiv2 says on reading every tag; nothing is fine."""
+    if shutil.which("exiv2") is None:
+        pytest.skip("needs exiv2")
+    command = ["exiv2", "-PEIXkv", str(path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stderr or ("" if answer.stdout else "no tags")
+
+
+class Entry(NamedTuple):
+    """A tag of IFD0 in a file's bytes: where it stands, and its value or offset."""
+
+    place: int
+    value: int
+
+
+def entry(data: bytes, code: int, directory: str = "0") -> Entry:
+    found = read_bytes(data)[directory]
+    place = found.offset + 2 + 12 * found.codes.index(code)
+    return Entry(place, struct.unpack_from("<I", data, place + 8)[0])
+
+
+def patched(data: bytes, place: int, kind: str, *numbers: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into(f"<{kind}", changed, place, *numbers)
+    return bytes(changed)
+
+
+def swap_first_tags(data: bytes) -> bytes:
+    first = entry(data, 254).place
+    swapped = data[first + 12 : first + 24] + data[first : first + 12]
+    return data[:first] + swapped + data[first + 24 :]
+
+
+def chain(data: bytes) -> bytes:
+    tree = read_bytes(data)
+    end = tree["0"].offset + 2 + 12 * len(tree["0"].codes)
+    return patched(data, end, "I", tree["0/34665"].offset)
+
+
+def odd_offset(data: bytes) -> bytes:
+    place, offset = entry(data, 50721)
+    return patched(data, place + 8, "I", offset + 1)
+
+
+def shared_value(data: bytes) -> bytes:
+    return patched(data, entry(data, 50721).place + 8, "I", entry(data, 50722).value)
+
+
+def tiles_beyond_the_end(data: bytes) -> bytes:
+    return patched(data, entry(data, 324, "0/330.0").value, "I", len(data))
+
+
+def one_bit_depth_for_three_samples(data: bytes) -> bytes:
+    return patched(data, entry(data, 277, "0/330.0").place + 8, "H", 3)
+
+
+def no_bits_per_sample(data: bytes) -> bytes:
+    return patched(data, entry(data, 258, "0/330.0").place, "H", 257)
+
+
+def exif_of_an_unknown_type(data: bytes) -> bytes:
+    return patched(data, entry(data, 33434, "0/34665").place + 2, "H", 99)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        swap_first_tags,
+        chain,
+        odd_offset,
+        shared_value,
+        tiles_beyond_the_end,
+        one_bit_depth_for_three_samples,
+        no_bits_per_sample,
+    ],
+)
+def test_a_fault_of_structure_is_seen(written: Path, fault: Callable[[bytes], bytes]) -> None:
+    written.write_bytes(fault(written.read_bytes()))
+    assert complaints(written) != []
+
+
+@pytest.mark.parametrize("fault", [swap_first_tags, exif_of_an_unknown_type])
+def test_a_fault_is_seen_by_exiftool(written: Path, fault: Callable[[bytes], bytes]) -> None:
+    written.write_bytes(fault(written.read_bytes()))
+    assert exiftool_complaints(written)[0] != "0" or exiftool_complaints(written)[1] != "0"
+
+
+def test_a_fault_is_seen_by_exiv2(written: Path) -> None:
+    written.write_bytes(exif_of_an_unknown_type(written.read_bytes()))
+    assert exiv2_complaints(written) != ""
 
 
 def test_exiftool_reads_the_gain_that_is_left(tmp_path: Path, rng: np.random.Generator) -> None:

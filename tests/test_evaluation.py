@@ -19,7 +19,7 @@ from nightfix.errors import InputError
 from nightfix.evaluation.cases import real_cases, synthetic_cases
 from nightfix.evaluation.metrics import align, measure, psnr, ssim
 from nightfix.evaluation.report import evaluate
-from nightfix.metadata import ExifTag
+from nightfix.tags import ExifTag
 from nightfix.training.config import Recipe
 from nightfix.training.pairs import find_pairs, read_pair
 from nightfix.training.sources import load_sources

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from nightfix.conditioning import condition
 from nightfix.errors import InputError
 from nightfix.isp import develop
-from nightfix.metadata import read_tags
 from nightfix.raw import RawImage, read_raw
 from nightfix.record import Record
+from nightfix.tags import read_tags
 from nightfix.truncation import declared_size
 from nightfix.xmp import make_packet, read_record
 

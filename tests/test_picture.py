@@ -14,10 +14,10 @@ from nightfix.carried import SOFTWARE
 from nightfix.errors import OutputExistsError, OutputWriteError
 from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
-from nightfix.metadata import ExifTag
 from nightfix.picture import PictureFormat, write_picture
 from nightfix.raw import RawImage
 from nightfix.record import Record
+from nightfix.tags import ExifTag
 from nightfix.xmp import record_of_file
 
 KINDS: tuple[PictureFormat, ...] = get_args(PictureFormat)

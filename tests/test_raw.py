@@ -23,8 +23,8 @@ from nightfix.bayer import CFA_PATTERNS, CfaPattern, shift_pattern
 from nightfix.decoder import DecoderError, decode
 from nightfix.dng import write_dng
 from nightfix.errors import NightFixError, RawReadError, UnsupportedSensorError
-from nightfix.metadata import ExifTag, FileTags, Ifd
 from nightfix.raw import Area, RawImage, read_raw, to_dn
+from nightfix.tags import ExifTag, FileTags, Ifd
 
 HEIGHT, WIDTH = 41, 53
 SITE_BLACK = (64.0, 96.0, 128.0, 160.0)

@@ -14,7 +14,7 @@ from nightfix.deconvolution import still
 from nightfix.errors import DeviceMemoryError
 from nightfix.network import condition_of
 from nightfix.noise import NoiseModel
-from nightfix.restorer import anchor_brightness
+from nightfix.restorer import anchor_brightness, keep_saturated
 
 
 def conditioning(ratio: float = 16.0, a: float = 4e-4, b: float = 4e-7) -> Conditioning:
@@ -253,6 +253,34 @@ def test_anchor_does_not_spread_what_a_lamp_lost(synthetic_raw):
     restored[:, 20:60, 60:64] = 0.2
     anchored = anchor_brightness(restored.clone(), capture, conditioning())
     assert (anchored - restored)[:, 20:56, 20:56].abs().max() < 0.02
+
+
+@pytest.mark.parametrize("ratio", [1.5, 6.0, 20.0])
+def test_what_was_saturated_stays_at_one_level(tiny_restorer, synthetic_raw, ratio):
+    """A lamp that filled every color is one plateau, which editors know as white."""
+    raw = synthetic_raw(ratio=ratio, lamp=100.0, shape=(160, 160))
+    assert (saturated := raw.mosaic >= 1).sum() > 300
+    still_held = dataclasses.replace(conditioning(ratio), blur=False)
+    restored = tiny_restorer.restore(raw, still_held, Settings(steps=1)).mosaic
+    assert (restored[saturated] == np.float32(min(ratio, 8))).all()
+
+
+def test_hot_pixels_and_what_was_not_saturated_are_left_alone():
+    capture = torch.tensor([0.99, 1.0, 1.01, 1.0])
+    restored = torch.tensor([1.9, 1.9, 2.1, 0.2])
+    kept = keep_saturated(restored, capture, 2.0).tolist()
+    assert kept == pytest.approx([1.9, 2.0, 2.1, 0.2])
+
+
+def test_the_saturated_streak_of_an_undone_shake_is_gathered(
+    tiny_restorer, synthetic_raw, monkeypatch
+):
+    held = []
+    monkeypatch.setattr("nightfix.restorer.keep_saturated", lambda *given: held.append(1))
+    monkeypatch.setattr("nightfix.restorer.find_shake", lambda picture: _SHAKEN)
+    raw = synthetic_raw(lamp=100.0, shape=(96, 96))
+    tiny_restorer.restore(raw, conditioning(), Settings(steps=2))
+    assert not held
 
 
 def test_anchor_leaves_what_noise_explains(synthetic_raw):

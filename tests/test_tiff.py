@@ -16,9 +16,10 @@ from nightfix.errors import OutputExistsError, OutputWriteError
 from nightfix.ifd import Ifd, write_tree
 from nightfix.isp.color import COLOR_SPACES
 from nightfix.isp.icc import icc_profile
-from nightfix.metadata import ExifTag, Exposure
+from nightfix.metadata import Exposure
 from nightfix.raw import RawImage
 from nightfix.sensor_data import Compression
+from nightfix.tags import ExifTag
 from nightfix.tiff import Depth, write_tiff
 
 

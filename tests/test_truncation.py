@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from nightfix.cli import app
 from nightfix.errors import RawReadError
-from nightfix.metadata import read_tags
 from nightfix.raw import read_raw
+from nightfix.tags import read_tags
 from nightfix.truncation import declared_size, ends_without_data
 
 

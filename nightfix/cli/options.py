@@ -218,7 +218,8 @@ HeadroomOption = Annotated[
         min=0,
         max=8,
         metavar="EV",
-        help="Stops kept above white, for lamps.",
+        help="Stops kept above white, for lamps. darktable shows a DNG darker by those that "
+        "are used.",
     ),
 ]
 StepsOption = Annotated[
