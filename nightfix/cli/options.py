@@ -229,7 +229,7 @@ StepsOption = Annotated[
         group=RESTORATION,
         metavar="N|auto",
         parser=number_or_auto(1, whole=True),
-        help="Network passes. auto: 1, or 3 for a shaken or very noisy photo.",
+        help="Network passes. auto: 1, or 3 for a very noisy photo.",
     ),
 ]
 StrengthOption = Annotated[
