@@ -20,6 +20,9 @@ KERNEL_SIZE = 33
 #: Packed planes with a shorter side are left as they are [packed px].
 SMALLEST_SIDE = KERNEL_SIZE // 2 + 1
 
+#: Brightness from which light counts as a lamp's [white].
+_LAMP = 1.0
+
 #: Border in which the light is unknown but lands inside, in part [mosaic px].
 _BORDER = 32
 
@@ -170,13 +173,15 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (B, 4, h, w)
-        Not clipped. Planes smaller than the kernel are returned as they are.
+        Not clipped, but near lamps (above white) no darker and no brighter than the planes are
+        within the kernel's reach. Planes smaller than the kernel are returned as they are.
 
     Notes
     -----
     Minimizes |k * x - y|^2 / 2 + 20 noise |grad x| by half-quadratic splitting: gradients are
     shrunk, then x is solved for in the Fourier domain, while the two are tied ever closer.
     What lies outside the frame is unknown: each time, y is continued by what k * x has there.
+    Of a lamp y says only how bright it is at least.
 
     References
     ----------
@@ -186,10 +191,19 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     """
     if min(planes.shape[-2:]) < SMALLEST_SIDE:
         return planes
-    colors = interpolate_colors(planes)
+    colors = interpolate_colors(planes.clamp_max(_LAMP))
     # One color at a time, to save memory.
     undone = [_undo(color[:, None], kernel.to(planes), noise) for color in colors.unbind(1)]
-    return _sampled(torch.cat(undone, 1))
+    return _without_rings(_sampled(torch.cat(undone, 1)), planes)
+
+
+def _without_rings(undone: Tensor, planes: Tensor) -> Tensor:
+    """Hold what a shake's error has made near lamps between what was there before."""
+    side = SMALLEST_SIDE
+    brightest = F.max_pool2d(planes, side, 1, side // 2)
+    darkest = F.max_pool2d(-planes, side, 1, side // 2).neg_()
+    near = brightest.amax(1, keepdim=True) > _LAMP
+    return torch.where(near, undone.clamp(darkest, brightest), undone)
 
 
 def _undo(seen: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
@@ -199,11 +213,12 @@ def _undo(seen: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     shaken = response(kernel, size)[:, None]
     adjoint, power = shaken.conj().resolve_conj(), shaken.abs().square_()
     stiffness = laplacian(size).to(seen)
-    edge = _EDGE_COST * noise
+    edge, lamps = _EDGE_COST * noise, seen >= _LAMP
 
     def data(spectrum: Tensor) -> Tensor:
         light = torch.fft.irfft2(spectrum * shaken, s=size)
-        light[..., rows, columns] = seen
+        inside = light[..., rows, columns]
+        inside.copy_(torch.where(lamps, torch.maximum(inside, seen), seen))
         known: Tensor = torch.fft.rfft2(light).mul_(adjoint)
         return known
 

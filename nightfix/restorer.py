@@ -292,15 +292,13 @@ class _Frame:
     def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
         """Undo the shake of a picture without a network, in windows to save memory.
 
-        What of a lamp is brighter than the ceiling stays where it is: its streak would ring.
+        What of a lamp is above white stays where it is: its streak would ring.
         """
         ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
         variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
         error = remaining_error(variance)
         return map_tiles(
-            lambda tile: deconvolve(tile.clamp_max(CEILING), kernel, error).add_(
-                (tile - CEILING).clamp_min_(0)
-            ),
+            lambda tile: torch.where(tile > 1, tile, deconvolve(tile, kernel, error)),
             (picture,),
             tile=_UNSHAKEN_TILE,
             context=KERNEL_SIZE,
