@@ -22,7 +22,7 @@ from nightfix.device import (
 )
 from nightfix.diffusion import expose, exposure_schedule
 from nightfix.errors import DeviceMemoryError
-from nightfix.network import CEILING, Condition, condition_of
+from nightfix.network import Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import estimate_shake, find_shake, richest_window

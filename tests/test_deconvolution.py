@@ -89,3 +89,14 @@ def test_what_a_pass_leaves_is_never_more_than_the_noise():
     assert bool((left <= noise).all())
     assert bool((left.diff() > 0).all())
     assert remaining_error(torch.tensor(1e-2)).item() == pytest.approx(3.8e-4, rel=0.01)
+
+
+def test_a_lamp_gets_no_rings(generator):
+    """Neither a kernel that is a little wrong nor light that was cut off makes it darker around."""
+    y, x = torch.meshgrid(torch.arange(160), torch.arange(192), indexing="ij")
+    lamp = ((y - 80) ** 2 + (x - 90) ** 2 < 60).float() * 6
+    trace = kernel(generator)
+    seen = mosaic_planes(blur((0.05 + lamp).expand(3, -1, -1), trace))[None].clamp_max(2)
+    undone = deconvolve(seen, kernel(generator)[None], NOISE)
+    assert undone.min() > 0.04
+    assert undone.max() <= 2
