@@ -174,7 +174,7 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     -------
     Tensor, shape (B, 4, h, w)
         Not clipped, but near lamps (above white) no darker and no brighter than the planes are
-        within the kernel's reach. Planes smaller than the kernel are returned as they are.
+        within a kernel's side. Planes smaller than the kernel are returned as they are.
 
     Notes
     -----
@@ -199,11 +199,16 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
 
 def _without_rings(undone: Tensor, planes: Tensor) -> Tensor:
     """Hold what a shake's error has made near lamps between what was there before."""
-    side = SMALLEST_SIDE
-    brightest = F.max_pool2d(planes, side, 1, side // 2)
-    darkest = F.max_pool2d(-planes, side, 1, side // 2).neg_()
+    brightest, darkest = _highest(planes), _highest(-planes).neg_()
     near = brightest.amax(1, keepdim=True) > _LAMP
     return torch.where(near, undone.clamp(darkest, brightest), undone)
+
+
+def _highest(planes: Tensor) -> Tensor:
+    """Return the highest value within a kernel's side of each sample: rings reach so far."""
+    reach = KERNEL_SIZE // 2
+    rows = F.max_pool2d(planes, (KERNEL_SIZE, 1), 1, (reach, 0))
+    return F.max_pool2d(rows, (1, KERNEL_SIZE), 1, (0, reach))
 
 
 def _undo(seen: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:

@@ -121,8 +121,8 @@ def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
     """
     height, width = picture.shape[1:]
     side_y, side_x = min(height, _WINDOW), min(width, _WINDOW)
-    if (side_y, side_x) == (height, width):
-        return picture.float()
+    if (side_y, side_x) == (height, width) or min(side_y, side_x) <= 2 * _COARSE:
+        return picture[:, :side_y, :side_x].float()
     binned = F.avg_pool2d(picture.float().mean(0)[None, None], binning)[0, 0]
     strength = F.avg_pool2d((gradients(binned) ** 2).sum(0)[None, None].sqrt(), 16 // binning)
     cells = (max(1, side_y // 16), max(1, side_x // 16))
