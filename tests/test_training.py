@@ -419,6 +419,14 @@ def test_a_wrong_recipe_is_refused_by_the_key_s_name(tmp_path, text, named):
         read_recipe(path)
 
 
-def test_the_shipped_recipe_is_right(request):
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_the_recipes_are_right(request, name):
+    recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / f"{name}.toml")
+    assert recipe.name == f"nightfix-{name}"
+
+
+def test_the_shipped_recipe_has_the_network_of_the_weights(request):
     recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / "base.toml")
-    assert recipe.name == "nightfix-base"
+    _, info = load_weights(recipe.name)
+    shipped = NetworkConfig(**info.network | {"widths": tuple(info.network["widths"])})
+    assert shipped == recipe.network
