@@ -89,7 +89,7 @@ conditioning = Conditioning(
     noise=NoiseModel(a=1e-4, b=1e-7, source="tag"),
 )
 restorer = module.Restorer(sys.argv[1], "cpu")
-capture = torch.rand(4, 640, 640, generator=torch.Generator().manual_seed(1)) / 4
+capture = torch.rand(4, 480, 480, generator=torch.Generator().manual_seed(1)) / 4
 tiles = []
 network = module._Frame._network
 def watched(self, *arguments, **options):
@@ -100,28 +100,33 @@ def run(tile):
     return restorer.restore_packed(capture.clone(), conditioning, Settings(steps=1, tile=tile))
 def kilobytes(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
-for tile in (160, 320, 640):
+for tile in (240, 480):
     free = run(tile)
 used = kilobytes("VmSize")
-run(1280)
-limit = 1024 * (used + 3 * (kilobytes("VmPeak") - used) // 4)
+run(960)
+limit = int(1024 * (used + float(sys.argv[2]) * (kilobytes("VmPeak") - used)))
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 tiles.clear()
-capped = run(1280)
+capped = run(960)
 print(tiles[0], tiles[-1], float((free - capped).abs().max()))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_tiles_are_halved_until_they_fit_a_capped_allocator(tiny_weights: Path) -> None:
-    """With three quarters of the memory that a pass in one piece was seen to take."""
-    call = [sys.executable, "-c", CAPPED, str(tiny_weights)]
+    """With the least share of what a pass in one piece was seen to take that is enough at all."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    for share in ("0.6", "0.75", "0.9"):
+        call = [sys.executable, "-c", CAPPED, str(tiny_weights), share]
+        done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode == 0:
+            break
+        # torch's own libraries may also crash where they get no memory.
+        assert done.returncode < 0 or "memory" in done.stderr
     assert done.returncode == 0, done.stderr
     first, last, difference = done.stdout.split()
-    assert int(first) == 1280
-    assert int(last) < 1280
+    assert int(first) == 960
+    assert int(last) < 960
     assert float(difference) < 1e-3
 
 
