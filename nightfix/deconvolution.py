@@ -28,10 +28,10 @@ _BORDER = 32
 
 #: Cost of an edge, in units of the noise; and how edges are tied to the picture, from loosely
 #: on, twice as closely each time.
-_EDGE_COST, _FIRST_TIE, _TIES = 20.0, 1e-2, 8
+_EDGE_COST, _FIRST_TIE, _TIES = 20.0, 2e-2, 4
 
-#: Rounds in which a first picture's own light is put into the border.
-_SURROUNDINGS = 3
+#: Rounds in which the light of a first picture is put into the border.
+_SURROUNDINGS = 1
 
 _NEITHER = ((0, 0, -1, 0, 0), (0, 0, 2, 0, 0), (-1, 2, 4, 2, -1), (0, 0, 2, 0, 0), (0, 0, -1, 0, 0))
 _ALONG = (

@@ -46,7 +46,7 @@ _LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
 _KEEP_SHAKE = -1.0
 
 #: Side of the windows in which a shake is undone [packed px].
-_UNSHAKEN_TILE = 512
+_UNSHAKEN_TILE = 1024
 
 #: Rows of a plane in which light is drawn.
 _ROWS = 64

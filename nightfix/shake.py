@@ -33,8 +33,8 @@ _COARSE = KERNEL_SIZE // 2 + 1
 #: Largest value of a cautious kernel on the packed planes: above the one a sharp photo's, below
 #: the other no shake's.
 _SHARP_PEAK, _WIDEST_PEAK = 0.35, 0.075
-#: Cosine between two estimates of one shake, at least.
-_ALIKE = 0.7
+#: Cosine between two estimates of one shake, at least, and largest value of the less cautious.
+_ALIKE, _SHARP = 0.7, 0.4
 
 #: Largest window a kernel is estimated on [packed px].
 _WINDOW = 640
@@ -82,7 +82,9 @@ def find_shake(picture: Tensor) -> Tensor | None:
         return None
     kernel = _coarse_kernel(window, _ON_PLANES)
     alike = float((kernel * cautious).sum() / (kernel.norm() * cautious.norm()))
-    return _fine_kernel(window, kernel) if alike > _ALIKE else None
+    if alike < _ALIKE or float(kernel.max()) > _SHARP:
+        return None
+    return _fine_kernel(window, kernel)
 
 
 def estimate_shake(picture: Tensor) -> Tensor:

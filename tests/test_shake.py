@@ -56,3 +56,18 @@ def test_a_blank_picture_has_a_kernel_all_the_same(shade):
     kernel = estimate_shake(torch.full((4, 64, 64), shade))
     assert bool(kernel.isfinite().all())
     assert kernel.sum().item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(("peak", "found"), [(0.3, True), (0.5, False)], ids=["wide", "sharp"])
+def test_a_kernel_that_is_sharp_by_one_estimate_is_no_shake_s(monkeypatch, boxes, peak, found):
+    """As of a made-up scene of blocks, whose cautious kernel alone looks like a shake's."""
+
+    def estimate(window, stage):
+        wide = torch.full((17, 17), (1 - peak) / 288) if stage.edge > 2e-3 else torch.zeros(17, 17)
+        wide[8, 7:10] = 0.25 if stage.edge < 2e-3 else wide[8, 7:10]
+        wide[8, 8] = peak if stage.edge > 2e-3 else 0.3
+        return wide
+
+    monkeypatch.setattr("nightfix.shake._coarse_kernel", estimate)
+    monkeypatch.setattr("nightfix.shake._ALIKE", 0.0)
+    assert (find_shake(mosaic_planes(boxes)) is not None) == found
