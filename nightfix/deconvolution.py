@@ -20,6 +20,9 @@ KERNEL_SIZE = 33
 #: Packed planes with a shorter side are left as they are [packed px].
 SMALLEST_SIDE = KERNEL_SIZE // 2 + 1
 
+#: Side of the squares over which the two greens are compared [packed px].
+_LEAN = 64
+
 #: Brightness from which light counts as a lamp's [white].
 _LAMP = 1.0
 
@@ -191,10 +194,20 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     """
     if min(planes.shape[-2:]) < SMALLEST_SIDE:
         return planes
-    colors = interpolate_colors(planes.clamp_max(_LAMP))
+    # Unequal greens are a pattern as fine as the mosaic, which would be sharpened most of all.
+    lean = _lean(planes)
+    colors = interpolate_colors(planes.clamp_max(_LAMP) - lean)
     # One color at a time, to save memory.
     undone = [_undo(color[:, None], kernel.to(planes), noise) for color in colors.unbind(1)]
-    return _without_rings(_sampled(torch.cat(undone, 1)), planes)
+    return _without_rings(_sampled(torch.cat(undone, 1)).add_(lean), planes)
+
+
+def _lean(planes: Tensor) -> Tensor:
+    """Return by how much each green differs from the mean of both around it, shape (B, 4, h, w)."""
+    size = (planes.shape[-2], planes.shape[-1])
+    half = F.avg_pool2d(planes[:, 1:2] - planes[:, 2:3], _LEAN, ceil_mode=True) / 2
+    half = F.interpolate(half, size, mode="bilinear", align_corners=False)
+    return torch.cat([torch.zeros_like(half), half, -half, torch.zeros_like(half)], 1)
 
 
 def _without_rings(undone: Tensor, planes: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ _SHARP_PEAK, _WIDEST_PEAK = 0.35, 0.075
 #: Cosine between two estimates of one shake, at least, and largest value of the less cautious.
 _ALIKE, _SHARP = 0.7, 0.4
 
+#: Difference of the two greens, in parts of their mean, up to which they are greens.
+_UNEQUAL = 0.1
+
 #: Largest window a kernel is estimated on [packed px].
 _WINDOW = 640
 
@@ -74,15 +77,19 @@ def find_shake(picture: Tensor) -> Tensor | None:
     A sharp picture has a kernel too, of its lens and its sampling, and one without detail
     goes with any. So a second, cautious kernel is estimated, with more and weaker edges left
     to the latent picture: where its peak is high the picture is sharp; where it fills its
-    frame, or the two are not alike, the picture does not tell.
+    frame, or the two are not alike, the picture does not tell. Nor does one whose two greens
+    differ: its mosaic is not what its file says, and nothing as fine as that can be undone.
     """
     window = richest_window(picture)
+    greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
+    if float((greens[0] - greens[1]).abs().mean()) > _UNEQUAL * float(greens.mean()):
+        return None
     cautious = _coarse_kernel(window, _CAUTIOUS)
     if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
         return None
     kernel = _coarse_kernel(window, _ON_PLANES)
     alike = float((kernel * cautious).sum() / (kernel.norm() * cautious.norm()))
-    if alike < _ALIKE or float(kernel.max()) > _SHARP:
+    if alike < _ALIKE or not _WIDEST_PEAK < float(kernel.max()) < _SHARP:
         return None
     return _fine_kernel(window, kernel)
 

@@ -101,3 +101,10 @@ def test_a_lamp_gets_no_rings(generator):
     undone = deconvolve(seen, misjudged(path, generator)[None], NOISE)
     assert undone.min() > -0.05
     assert undone.max() <= 2
+
+
+def test_unequal_greens_are_not_sharpened(generator):
+    flat = torch.full((1, 4, 64, 80), 0.3)
+    flat[:, 1] *= 1.1
+    undone = deconvolve(flat, kernel(generator)[None], NOISE)
+    assert torch.allclose(undone, flat, atol=2e-3)

@@ -71,3 +71,10 @@ def test_a_kernel_that_is_sharp_by_one_estimate_is_no_shake_s(monkeypatch, boxes
     monkeypatch.setattr("nightfix.shake._coarse_kernel", estimate)
     monkeypatch.setattr("nightfix.shake._ALIKE", 0.0)
     assert (find_shake(mosaic_planes(boxes)) is not None) == found
+
+
+def test_a_picture_whose_greens_differ_does_not_tell_of_a_shake(boxes, generator):
+    seen = mosaic_planes(blur(boxes, kernel(generator, 14.0)))
+    assert find_shake(seen) is not None
+    seen[1] *= 1.3
+    assert find_shake(seen) is None
