@@ -176,8 +176,9 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (B, 4, h, w)
-        Not clipped, but near lamps (above white) no darker and no brighter than the planes are
-        within a kernel's side. Planes smaller than the kernel are returned as they are.
+        Not clipped. Lamps, what is above white, stay as they are; near them the result is no
+        darker and no brighter than the planes are within a kernel's side. Planes
+        smaller than the kernel are returned as they are.
 
     Notes
     -----
@@ -214,7 +215,8 @@ def _without_rings(undone: Tensor, planes: Tensor) -> Tensor:
     """Hold what a shake's error has made near lamps between what was there before."""
     brightest, darkest = _highest(planes), _highest(-planes).neg_()
     near = brightest.amax(1, keepdim=True) > _LAMP
-    return torch.where(near, undone.clamp(darkest, brightest), undone)
+    undone = torch.where(near, undone.clamp(darkest, brightest), undone)
+    return torch.where(planes > _LAMP, planes, undone)
 
 
 def _highest(planes: Tensor) -> Tensor:

@@ -229,7 +229,7 @@ class _Frame:
         self.progress(self.done, self.done)
         if kernel is None:
             restored = keep_what_is_clean(restored, self.capture, self.conditioning)
-            return keep_saturated(restored, self.capture, ratio)
+            return keep_saturated(restored, self.capture, self.conditioning)
         # Saturated samples of a shake are streaks, to be gathered.
         return self._deconvolved(restored, kernel)
 
@@ -290,15 +290,12 @@ class _Frame:
         return condition_of((ratio, exposure, noise.a, noise.b, _KEEP_SHAKE))
 
     def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
-        """Undo the shake of a picture without a network, in windows to save memory.
-
-        What of a lamp is above white stays where it is: its streak would ring.
-        """
+        """Undo the shake of a picture without a network, in windows to save memory."""
         ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
         variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
         error = remaining_error(variance)
         return map_tiles(
-            lambda tile: torch.where(tile > 1, tile, deconvolve(tile, kernel, error)),
+            lambda tile: deconvolve(tile, kernel, error),
             (picture,),
             tile=_UNSHAKEN_TILE,
             context=KERNEL_SIZE,
@@ -397,18 +394,7 @@ def _lamp_tile(wanted: Tensor) -> int:
 def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
     """Blend the restored picture with the amplified capture by what each has of error.
 
-    Parameters
-    ----------
-    restored : Tensor, shape (4, h, w)
-        Restored planes at target brightness; changed in place.
-    capture : Tensor, same shape
-        The capture before amplification.
-    conditioning : Conditioning
-        Ratio and noise.
-
-    Returns
-    -------
-    Tensor, shape (4, h, w)
+    Parameters and result are those of :func:`anchor_brightness`.
 
     Notes
     -----
@@ -422,27 +408,16 @@ def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditio
     return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
 
 
-def keep_saturated(restored: Tensor, capture: Tensor, ratio: float) -> Tensor:
+def keep_saturated(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
     """Raise lamps that saturated the sensor to one level again.
 
     Editors take a lamp for white where every color reaches the white level; one that the
-    network leaves a little below it shows as a purple speck.
+    network leaves a little below it shows as a purple speck. So samples are at least the ratio
+    where the capture is saturated and the network agrees that it is light, not a hot pixel.
 
-    Parameters
-    ----------
-    restored : Tensor, shape (4, h, w)
-        Restored planes at target brightness; changed in place.
-    capture : Tensor, same shape
-        The capture before amplification.
-    ratio : float
-        Amplification [-].
-
-    Returns
-    -------
-    Tensor, shape (4, h, w)
-        At least ``ratio`` where the capture is saturated and the network agrees that it is
-        light, not a hot pixel.
+    Parameters and result are those of :func:`anchor_brightness`.
     """
+    ratio = conditioning.amplification.ratio
     lamp = (capture >= 1) & (restored >= _STILL_A_LAMP * ratio)
     restored[lamp] = restored[lamp].clamp_min(ratio)
     return restored

@@ -142,7 +142,7 @@ def map_tiles(
         Takes a tensor (1, 4, h, w) a frame, whose sides are multiples of ``multiple`` and
         returns one alike.
     frames : tuple of Tensor, each of shape (4, H, W)
-        Sample, capture and, where a shake is known, the deconvolved sample; packed.
+        Sample and capture, or whatever the function takes; packed.
     tile : int
         Side of a square as large as a window at most [packed px].
     context : int

@@ -100,6 +100,7 @@ def test_a_lamp_gets_no_rings(generator):
     seen = mosaic_planes(blur((0.05 + lamp).expand(3, -1, -1), trace))[None].clamp_max(2)
     undone = deconvolve(seen, misjudged(path, generator)[None], NOISE)
     assert undone.min() > -0.05
+    assert torch.equal(undone[seen > 1], seen[seen > 1])
     assert undone.max() <= 2
 
 

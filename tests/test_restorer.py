@@ -268,7 +268,7 @@ def test_what_was_saturated_stays_at_one_level(tiny_restorer, synthetic_raw, rat
 def test_hot_pixels_and_what_was_not_saturated_are_left_alone():
     capture = torch.tensor([0.99, 1.0, 1.01, 1.0])
     restored = torch.tensor([1.9, 1.9, 2.1, 0.2])
-    kept = keep_saturated(restored, capture, 2.0).tolist()
+    kept = keep_saturated(restored, capture, conditioning(2.0)).tolist()
     assert kept == pytest.approx([1.9, 2.0, 2.1, 0.2])
 
 
