@@ -23,8 +23,12 @@ SMALLEST_SIDE = KERNEL_SIZE // 2 + 1
 #: Side of the squares over which the two greens are compared [packed px].
 _LEAN = 64
 
-#: Brightness from which light counts as a lamp's [white].
-_LAMP = 1.0
+#: Brightness from which light counts as a lamp's, unless the sensor saturates earlier [white];
+#: how far around lamps pictures stay as they are, and how wide the fade from there is [packed px].
+_LAMP, _AROUND, _FADE = 4.0, 32, 32
+
+#: How far what lies outside a window matters to it [packed px].
+CONTEXT = _AROUND + _FADE // 2
 
 #: Border in which the light is unknown but lands inside, in part [mosaic px].
 _BORDER = 32
@@ -114,8 +118,8 @@ def response(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     return transform
 
 
-def _fast_length(length: int) -> int:
-    """Return the next length whose only factors are 2, 3 and 5."""
+def fast_length(length: int, step: int = 1) -> int:
+    """Return the next length, or with a ``step`` of -1 the last, of the factors 2, 3 and 5 only."""
     while True:
         rest = length
         for factor in (2, 3, 5):
@@ -123,7 +127,7 @@ def _fast_length(length: int) -> int:
                 rest //= factor
         if rest == 1:
             return length
-        length += 1
+        length += step
 
 
 def _surrounded(colors: Tensor) -> tuple[Tensor, tuple[slice, slice]]:
@@ -133,7 +137,7 @@ def _surrounded(colors: Tensor) -> tuple[Tensor, tuple[slice, slice]]:
     """
     sides = colors.shape[-2:]
     border = min(_BORDER, *(side - 1 for side in sides))
-    after = [min(_fast_length(n + 2 * border) - n - border, n - 1) for n in sides]
+    after = [min(fast_length(n + 2 * border) - n - border, n - 1) for n in sides]
     padded = F.pad(colors, (border, after[1], border, after[0]), mode="reflect")
     top, left = (slice(border, border + side) for side in sides)
     return padded, (top, left)
@@ -161,7 +165,9 @@ def shake(planes: Tensor, kernel: Tensor) -> Tensor:
     return _sampled(torch.fft.irfft2(spectrum, s=size)[..., rows, columns])
 
 
-def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
+def deconvolve(
+    planes: Tensor, kernel: Tensor, noise: Tensor, *, saturation: float = math.inf
+) -> Tensor:
     """Undo a shake, for pictures of smooth areas and sharp edges (total variation).
 
     Parameters
@@ -172,20 +178,21 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
         The shake, non-negative, sum 1 [mosaic px].
     noise : Tensor, shape (B, 1, 1, 1)
         Variance of what is wrong with the planes [white^2].
+    saturation : float
+        Brightness above which the sensor could not see [white].
 
     Returns
     -------
     Tensor, shape (B, 4, h, w)
-        Not clipped. Lamps, what is above white, stay as they are; near them the result is no
-        darker and no brighter than the planes are within a kernel's side. Planes
-        smaller than the kernel are returned as they are.
+        Not clipped. Lamps, what is saturated or above four times white, and what is near
+        them stay as they are: there a small error of the kernel would do more harm than the
+        shake. Planes smaller than the kernel are returned as they are.
 
     Notes
     -----
     Minimizes |k * x - y|^2 / 2 + 20 noise |grad x| by half-quadratic splitting: gradients are
     shrunk, then x is solved for in the Fourier domain, while the two are tied ever closer.
     What lies outside the frame is unknown: each time, y is continued by what k * x has there.
-    Of a lamp y says only how bright it is at least.
 
     References
     ----------
@@ -196,11 +203,11 @@ def deconvolve(planes: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     if min(planes.shape[-2:]) < SMALLEST_SIDE:
         return planes
     # Unequal greens are a pattern as fine as the mosaic, which would be sharpened most of all.
-    lean = _lean(planes)
-    colors = interpolate_colors(planes.clamp_max(_LAMP) - lean)
+    lean, lamp = _lean(planes), min(_LAMP, 0.95 * saturation)
+    colors = interpolate_colors(planes.clamp_max(lamp) - lean)
     # One color at a time, to save memory.
     undone = [_undo(color[:, None], kernel.to(planes), noise) for color in colors.unbind(1)]
-    return _without_rings(_sampled(torch.cat(undone, 1)).add_(lean), planes)
+    return _sampled(torch.cat(undone, 1)).add_(lean).lerp_(planes, _near(planes >= lamp))
 
 
 def _lean(planes: Tensor) -> Tensor:
@@ -211,19 +218,13 @@ def _lean(planes: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(half), half, -half, torch.zeros_like(half)], 1)
 
 
-def _without_rings(undone: Tensor, planes: Tensor) -> Tensor:
-    """Hold what a shake's error has made near lamps between what was there before."""
-    brightest, darkest = _highest(planes), _highest(-planes).neg_()
-    near = brightest.amax(1, keepdim=True) > _LAMP
-    undone = torch.where(near, undone.clamp(darkest, brightest), undone)
-    return torch.where(planes > _LAMP, planes, undone)
-
-
-def _highest(planes: Tensor) -> Tensor:
-    """Return the highest value within a kernel's side of each sample: rings reach so far."""
-    reach = KERNEL_SIZE // 2
-    rows = F.max_pool2d(planes, (KERNEL_SIZE, 1), 1, (reach, 0))
-    return F.max_pool2d(rows, (1, KERNEL_SIZE), 1, (0, reach))
+def _near(lamps: Tensor) -> Tensor:
+    """Return 1 at lamps and around them, from where it fades to 0, shape (B, 1, h, w)."""
+    near = lamps.any(1, keepdim=True).float()
+    for side in ((2 * _AROUND + 1, 1), (1, 2 * _AROUND + 1)):
+        near = F.max_pool2d(near, side, 1, (side[0] // 2, side[1] // 2))
+    fade = _FADE + 1
+    return F.avg_pool2d(near, fade, 1, fade // 2, count_include_pad=False)
 
 
 def _undo(seen: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
@@ -233,12 +234,11 @@ def _undo(seen: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     shaken = response(kernel, size)[:, None]
     adjoint, power = shaken.conj().resolve_conj(), shaken.abs().square_()
     stiffness = laplacian(size).to(seen)
-    edge, lamps = _EDGE_COST * noise, seen >= _LAMP
+    edge = _EDGE_COST * noise
 
     def data(spectrum: Tensor) -> Tensor:
         light = torch.fft.irfft2(spectrum * shaken, s=size)
-        inside = light[..., rows, columns]
-        inside.copy_(torch.where(lamps, torch.maximum(inside, seen), seen))
+        light[..., rows, columns] = seen
         known: Tensor = torch.fft.rfft2(light).mul_(adjoint)
         return known
 

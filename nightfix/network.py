@@ -28,6 +28,10 @@ CEILING = 2.0
 #: Unit of what a shake has moved, on the stabilized scale.
 _SHIFT = 0.05
 
+#: Unit of an estimate that starts from black, and the noise of a sample at which it and the
+#: corrected sample count alike at first, on the stabilized scale.
+_ABSOLUTE, _CLEAN = 0.3, 0.2
+
 _SLOPE = 0.2
 _CONDITION_NUMBERS = 9
 
@@ -56,6 +60,12 @@ class NetworkConfig:
     unshuffle : int
         Side of the squares of packed samples that are taken as channels, so that the
         widest frames are that much smaller; 1 leaves them as they are.
+    absolute : bool
+        Whether the direct estimate starts from black rather than from the capture.
+    conditional : bool
+        Whether the network sees the capture beside the sample (the condition Y).
+    adaptive : bool
+        Whether a mask joins a direct estimate and a residual; else there is only a residual.
     """
 
     backbone: str = "unet"
@@ -65,6 +75,9 @@ class NetworkConfig:
     embedding: int = 128
     deconvolution: bool = False
     unshuffle: int = 1
+    absolute: bool = False
+    conditional: bool = True
+    adaptive: bool = True
 
 
 class Condition(NamedTuple):
@@ -323,12 +336,14 @@ class Denoiser(nn.Module):
 
         F = M X + (1 - M) (x_t + R)
 
-    X is counted from the capture, on its stabilized scale and in units of its noise;
+    X is counted from the capture, on its stabilized scale and in units of its noise (with
+    ``absolute`` from black: narrow networks then need not carry the noise to take it away);
     R from the sample (where the shake is known, from what deconvolution made of it), on the
     sample's scale and in units of the geometric mean of both noises. The mask's odds start
-    at one over the exposure. So a sample that has seen little light is estimated anew, and
-    one that has seen much is kept unless there is reason to change it. The papers' clip to
-    [0, 1] is left out: lamps lie above white, and noise below black.
+    at one over the exposure (with ``absolute`` in proportion to its noise's variance). So a
+    sample that has seen little light is estimated anew, and one that has seen much is kept
+    unless there is reason to change it. The papers' clip to [0, 1] is left out: lamps lie
+    above white, and noise below black.
 
     With deconvolution four more channels are added to both, where the shake is not to be
     kept: what it has moved, in units that do not shrink with the noise as the others do.
@@ -414,26 +429,34 @@ class Denoiser(nn.Module):
     def _enter(self, condition: Condition, *frames: Tensor) -> Tensor:
         """Return what the backbone sees of the frames."""
         v_t, v_y, v_d = _stabilized(condition, *frames)
-        features = [v_t, v_y]
+        features = [v_t, v_y if self.config.conditional else torch.zeros_like(v_y)]
         if self.config.deconvolution:
             features.append(v_d - v_t)
         if self.capture_encoder is not None:
-            features.append(self.capture_encoder(v_y))
+            features.append(self.capture_encoder(features[1]))
         squares, side = torch.cat(features, 1), self.config.unshuffle
         return F.pixel_unshuffle(squares, side) if side > 1 else squares
 
     def _leave(self, condition: Condition, head: Tensor, *frames: Tensor) -> Tensor:
         """Return the scene by the backbone's answer: the adaptive residual layer."""
         own, given = condition.stabilizer(condition.exposure), condition.stabilizer()
-        _, v_y, v_d = _stabilized(condition, *frames)
+        v_t, v_y, v_d = _stabilized(condition, *frames)
+        if not self.config.conditional:
+            v_y, given = v_t, own
         head, side = head.float(), self.config.unshuffle
         head = F.pixel_shuffle(head, side) if side > 1 else head
         sizes = [4, 4, 1, head.shape[1] - 9]
         direct, residual, mask, moved = torch.split(head, sizes, 1)
         shift = _SHIFT * moved * (condition.blur >= 0) if self.config.deconvolution else 0
-        mask = torch.sigmoid(mask - torch.log(condition.exposure))
-        estimate = given.linearize(v_y + given.noise * direct + shift)
         corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual + shift)
+        if not self.config.adaptive:
+            return corrected
+        if self.config.absolute:
+            mask = torch.sigmoid(mask + 2 * torch.log(own.noise / _CLEAN))
+            estimate = given.linearize(_ABSOLUTE * direct + shift)
+        else:
+            mask = torch.sigmoid(mask - torch.log(condition.exposure))
+            estimate = given.linearize(v_y + given.noise * direct + shift)
         return torch.lerp(corrected, estimate, mask)
 
 

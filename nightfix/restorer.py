@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nightfix.bayer import transpose_planes, unpack_bayer
 from nightfix.blending import blend
 from nightfix.conditioning import Conditioning, Settings, passes
-from nightfix.deconvolution import KERNEL_SIZE, deconvolve, remaining_error
+from nightfix.deconvolution import CONTEXT, deconvolve, remaining_error
 from nightfix.device import (
     SMALLEST_TILE,
     choose_device,
@@ -295,10 +295,10 @@ class _Frame:
         variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
         error = remaining_error(variance)
         return map_tiles(
-            lambda tile: deconvolve(tile, kernel, error),
+            lambda tile: deconvolve(tile, kernel, error, saturation=ratio),
             (picture,),
             tile=_UNSHAKEN_TILE,
-            context=KERNEL_SIZE,
+            context=CONTEXT,
             multiple=1,
             edge=0,
         )

@@ -19,6 +19,7 @@ from nightfix.deconvolution import (
     KERNEL_SIZE,
     divergence,
     divided,
+    fast_length,
     gradients,
     interpolate_colors,
     laplacian,
@@ -157,6 +158,8 @@ def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
 
 def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage) -> Tensor:
     """Refine a kernel from coarse to fine on a luminance, shape (side, side)."""
+    rows, columns = (fast_length(n, -1) for n in luma.shape)
+    luma = luma[:rows, :columns]
     luma = luma / luma.flatten().sort().values[int(0.99 * (luma.numel() - 1))].clamp_min(1e-6)
     luma = luma.clamp(0, 1.5)
     for scale in stage.scales:
@@ -174,7 +177,7 @@ def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage) -> Tensor:
 def _resized(luma: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return luma
-    size = [max(1, round(n * scale)) for n in luma.shape]
+    size = [fast_length(max(1, round(n * scale)), -1) for n in luma.shape]
     return F.interpolate(luma[None, None], size, mode="bilinear", antialias=True)[0, 0]
 
 

@@ -22,6 +22,8 @@ SMALL = {
         widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True
     ),
     "unshuffled": NetworkConfig(widths=(8, 8), capture_width=4, embedding=8, unshuffle=2),
+    "absolute": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8, absolute=True),
+    "without mask": NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8, adaptive=False),
     "without capture encoder": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8),
 }
 
@@ -83,6 +85,25 @@ def test_no_sample_reaches_further_than_the_receptive_radius(config):
     rows = difference.amax(1).nonzero().flatten()
     assert difference.max() > 1e-4
     assert max(64 - int(rows.min()), int(rows.max()) - 64) <= network.receptive_radius
+
+
+def test_without_the_condition_only_the_sample_is_seen():
+    network = lively(NetworkConfig(widths=(4, 8), capture_width=4, embedding=8, conditional=False))
+    x = frame()
+    with torch.no_grad():
+        given = network(x, x, CONDITION)
+        assert torch.equal(network(x, frame(seed=3), CONDITION), given)
+        assert not torch.equal(network(frame(seed=3), x, CONDITION), given)
+
+
+@pytest.mark.parametrize(("noise", "follows"), [(1e-6, True), (3e-1, False)])
+def test_an_estimate_from_black_does_not_follow_what_is_mostly_noise(noise, follows):
+    """At first, before anything is learned: the rest of the sample comes through."""
+    network = Denoiser(NetworkConfig(widths=(4, 8), capture_width=0, embedding=8, absolute=True))
+    x, told = frame(), condition_of((1.0, 1.0, noise, 1e-9, 0.0))
+    with torch.no_grad():
+        moved = network(x + 0.1, x, told) - network(x, x, told)
+    assert (moved.mean() > 0.08) == follows
 
 
 def test_a_deconvolved_sample_reaches_the_output():

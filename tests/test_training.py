@@ -164,6 +164,16 @@ def test_told_to_keep_a_shake_the_answer_is_shaken(photos):
     assert not torch.equal(batch.first.target[~kept], batch.scene[~kept])
 
 
+def test_a_shake_can_be_kept_in_every_pass(photos):
+    batch = _many(photos, blur_share=1.0, blur_kept=1.0)
+    for task in (batch.first, batch.later):
+        assert task.condition.blur.unique().tolist() == [-1.0]
+        assert torch.equal(task.target, batch.scene)
+    share = _many(photos, blur_share=1.0, blur_kept=0.5, blur_withheld=1.0).later.condition.blur
+    assert 0.3 < (share < 0).float().mean() < 0.7
+    assert bool((share <= 0).all())
+
+
 def test_later_passes_are_told_most_kernels_of_a_shake(photos):
     batch = _many(photos, blur_share=1.0, blur_withheld=0.0)
     told = batch.later.kernel.amax((1, 2)) < 1

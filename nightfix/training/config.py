@@ -63,9 +63,12 @@ class Recipe:
         Share of shaken samples, and the fraction of the run after which they begin.
     blur_length : float
         Longest shake [mosaic px].
+    blur_kept : float
+        Share of samples whose shake is to be kept in every pass, as a photo's is that is
+        sharpened afterwards.
     blur_withheld : float
-        Share of samples for which the network is told nothing of a shake and is to undo it;
-        of the others, most keep it in the first pass and are told its kernel in later ones.
+        Share of the others for which the network is told nothing of a shake and is to undo
+        it; of those that are left, most keep it in the first pass and are told its kernel in later ones.
     noise_error : float
         Log standard deviation of the error in the read noise it is told; a third of
         it goes to the shot noise.
@@ -94,6 +97,7 @@ class Recipe:
     blur_share: float = 0.35
     blur_start: float = 0.4
     blur_length: float = 24.0
+    blur_kept: float = 0.0
     blur_withheld: float = 0.5
     noise_error: float = 0.25
     brightness: float = 0.5
@@ -139,7 +143,7 @@ def _build(path: Path, kind: type[Any], data: dict[str, Any], prefix: str) -> An
         raise RecipeError(path, str(error).split("missing ")[-1]) from error
 
 
-_SHARES = ("later", "simulated", "long_tails", "blur_share", "blur_start", "blur_withheld", "ema")
+_SHARES = ("later", "simulated", "long_tails", "blur_share", "blur_start", "blur_kept", "blur_withheld", "ema")
 _POSITIVE = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
 _WEIGHTS = ("brightness", "peak", "developed", "later_weight", "noise_error", "blur_length")
 _CHOICES = {"loss": ("l1", "charbonnier", "kl"), "precision": ("bf16", "fp16", "fp32")}

@@ -76,12 +76,15 @@ def _draw_told(
 ) -> tuple[float, float, Tensor]:
     """Draw what the first pass and the later ones are told of a shake, and its kernel.
 
-    Most samples go the way of a photo whose shake is measured: the first pass keeps it,
+    Of those whose shake is not kept, most go the way of a photo whose shake is measured: the first pass keeps it,
     the later ones are given an estimated kernel. A false one is sometimes given for a
     still photo, none for a shaken one.
     """
     chance = float(torch.rand(1, generator=generator))
     unknown = still()[0]
+    if chance < recipe.blur_kept:
+        return -1.0, -1.0, unknown
+    chance = (chance - recipe.blur_kept) / (1 - recipe.blur_kept)
     if chance < recipe.blur_withheld:
         return 0.0, 0.0, unknown
     first = 1.0 if chance > 0.9 else -1.0
