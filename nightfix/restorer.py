@@ -341,7 +341,7 @@ class _Frame:
                 return map_tiles(
                     lambda *tiles: self._network(condition, *tiles, transposed=transposed),
                     tuple(frames),
-                    tile=_lamp_tile(wanted) if wanted is not None else self.tile,
+                    tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
                     context=context,
                     multiple=self.network.multiple,
                     fade=FADE if whole else 0,

@@ -202,7 +202,8 @@ def test_lamps_are_computed_in_windows_of_their_own(default_restorer, synthetic_
     assert (abs(restored - exact) / exact.clip(1)).max() < 1e-3
 
 
-def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch):
+@pytest.mark.parametrize("bright", [False, True], ids=["dark", "lamps"])
+def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monkeypatch, bright):
     forward = type(tiny_restorer.network).forward
 
     def limited(self, sample, *others):
@@ -211,6 +212,8 @@ def test_memory_that_runs_out_halves_the_tile(tiny_restorer, synthetic_raw, monk
         return forward(self, sample, *others)
 
     raw = synthetic_raw(shape=(400, 400))
+    if bright:
+        raw.mosaic[20:-20, 20:-20] = 0.5
     whole = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic
     monkeypatch.setattr(type(tiny_restorer.network), "forward", limited)
     halved = tiny_restorer.restore(raw, conditioning(), Settings(steps=1)).mosaic

@@ -37,7 +37,7 @@ def test_a_shaken_picture_is_told_from_a_sharp_one(boxes, generator, length):
     assert (find_shake(seen) is not None) == (length > 0)
 
 
-@pytest.mark.parametrize("kind", ["blank", "ramp", "one edge", "soft disc"])
+@pytest.mark.parametrize("kind", ["blank", "ramp", "one edge", "edge in the middle", "soft disc"])
 def test_a_picture_without_detail_does_not_tell_of_a_shake(kind, generator):
     y, x = torch.meshgrid(torch.arange(160) / 240, torch.arange(240) / 240, indexing="ij")
     distance = ((x - 0.5) ** 2 + (y - 0.3) ** 2).sqrt()
@@ -45,6 +45,7 @@ def test_a_picture_without_detail_does_not_tell_of_a_shake(kind, generator):
         "blank": torch.full_like(x, 0.4),
         "ramp": 0.2 + 0.5 * x,
         "one edge": 0.2 + 0.5 * (x > 0.4),
+        "edge in the middle": 0.2 + 0.5 * (x > 0.5),
         "soft disc": 0.1 + 0.6 / (1 + torch.exp((distance - 0.2) * 60)),
     }[kind]
     seen = light.expand(4, -1, -1) + 0.002 * torch.randn((4, 160, 240), generator=generator)
