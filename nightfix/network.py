@@ -28,9 +28,9 @@ CEILING = 2.0
 #: Unit of what a shake has moved, on the stabilized scale.
 _SHIFT = 0.05
 
-#: Unit of an estimate that starts from black, and the noise of a sample at which it and the
-#: corrected sample count alike at first, on the stabilized scale.
-_ABSOLUTE, _CLEAN = 0.3, 0.2
+#: Unit of an estimate that starts from black, and the noise of a capture of which half is left
+#: to start from, on the stabilized scale.
+_ABSOLUTE, _NOISY = 0.3, 0.1
 
 _SLOPE = 0.2
 _CONDITION_NUMBERS = 9
@@ -61,7 +61,8 @@ class NetworkConfig:
         Side of the squares of packed samples that are taken as channels, so that the
         widest frames are that much smaller; 1 leaves them as they are.
     absolute : bool
-        Whether the direct estimate starts from black rather than from the capture.
+        Whether the direct estimate starts from black, rather than from the capture, where
+        that is mostly noise.
     conditional : bool
         Whether the network sees the capture beside the sample (the condition Y).
     adaptive : bool
@@ -337,13 +338,13 @@ class Denoiser(nn.Module):
         F = M X + (1 - M) (x_t + R)
 
     X is counted from the capture, on its stabilized scale and in units of its noise (with
-    ``absolute`` from black: narrow networks then need not carry the noise to take it away);
-    R from the sample (where the shake is known, from what deconvolution made of it), on the
-    sample's scale and in units of the geometric mean of both noises. The mask's odds start
-    at one over the exposure (with ``absolute`` in proportion to its noise's variance). So a
-    sample that has seen little light is estimated anew, and one that has seen much is kept
-    unless there is reason to change it. The papers' clip to [0, 1] is left out: lamps lie
-    above white, and noise below black.
+    ``absolute`` the more from black, the noisier the capture: a network then need not carry
+    the noise to take it away); R from the sample (where the shake is known, from what
+    deconvolution made of it), on the sample's scale and in units of the geometric mean of
+    both noises. The mask's odds start at one over the exposure. So a sample that has seen
+    little light is estimated anew, and one that has seen much is kept unless there is reason
+    to change it. The papers' clip to [0, 1] is left out: lamps lie above white, and noise
+    below black.
 
     With deconvolution four more channels are added to both, where the shake is not to be
     kept: what it has moved, in units that do not shrink with the noise as the others do.
@@ -451,12 +452,12 @@ class Denoiser(nn.Module):
         corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual + shift)
         if not self.config.adaptive:
             return corrected
+        mask = torch.sigmoid(mask - torch.log(condition.exposure))
+        start, unit = v_y, given.noise
         if self.config.absolute:
-            mask = torch.sigmoid(mask + 2 * torch.log(own.noise / _CLEAN))
-            estimate = given.linearize(_ABSOLUTE * direct + shift)
-        else:
-            mask = torch.sigmoid(mask - torch.log(condition.exposure))
-            estimate = given.linearize(v_y + given.noise * direct + shift)
+            kept = 1 / (1 + (given.noise / _NOISY) ** 3)
+            start, unit = kept * v_y, kept * given.noise + (1 - kept) * _ABSOLUTE
+        estimate = given.linearize(start + unit * direct + shift)
         return torch.lerp(corrected, estimate, mask)
 
 

@@ -87,6 +87,15 @@ def test_no_sample_reaches_further_than_the_receptive_radius(config):
     assert max(64 - int(rows.min()), int(rows.max()) - 64) <= network.receptive_radius
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_only_the_adaptive_layer_has_a_mask(adaptive):
+    network, x = lively(NetworkConfig(widths=(4, 8), embedding=8, adaptive=adaptive)), frame()
+    with torch.no_grad():
+        before = network(x, x, CONDITION)
+        network.backbone.head.bias[8] += 1
+        assert torch.equal(network(x, x, CONDITION), before) != adaptive
+
+
 def test_without_the_condition_only_the_sample_is_seen():
     network = lively(NetworkConfig(widths=(4, 8), capture_width=4, embedding=8, conditional=False))
     x = frame()
@@ -98,11 +107,11 @@ def test_without_the_condition_only_the_sample_is_seen():
 
 @pytest.mark.parametrize(("noise", "follows"), [(1e-6, True), (3e-1, False)])
 def test_an_estimate_from_black_does_not_follow_what_is_mostly_noise(noise, follows):
-    """At first, before anything is learned: the rest of the sample comes through."""
+    """At first, before anything is learned, half of the answer is the sample's correction."""
     network = Denoiser(NetworkConfig(widths=(4, 8), capture_width=0, embedding=8, absolute=True))
     x, told = frame(), condition_of((1.0, 1.0, noise, 1e-9, 0.0))
     with torch.no_grad():
-        moved = network(x + 0.1, x, told) - network(x, x, told)
+        moved = network(x + 0.1, x + 0.1, told) - network(x, x, told)
     assert (moved.mean() > 0.08) == follows
 
 

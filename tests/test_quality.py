@@ -10,7 +10,9 @@ from nightfix.amplification import Amplification
 from nightfix.conditioning import Conditioning, Settings
 from nightfix.evaluation.metrics import psnr
 from nightfix.noise import NoiseModel
+from nightfix.restorer import Restorer
 from nightfix.training.noise import SensorNoise, add_noise
+from nightfix.weights import KNOWN_WEIGHTS
 
 pytestmark = pytest.mark.weights
 
@@ -20,6 +22,11 @@ def told(ratio: float, sensor: SensorNoise) -> Conditioning:
         amplification=Amplification(ratio=ratio, source="given", reason="given"),
         noise=NoiseModel(a=sensor.shot, b=sensor.variance_at_black, source="table"),
     )
+
+
+@pytest.fixture(scope="module", params=sorted(KNOWN_WEIGHTS))
+def shipped(request) -> Restorer:
+    return Restorer(request.param, device="cpu")
 
 
 @pytest.fixture
@@ -42,16 +49,16 @@ def street(rng) -> torch.Tensor:
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("shot", [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 5e-3])
-def test_at_ratio_1_no_photo_gets_worse(default_restorer, street, generator, shot, steps):
+def test_at_ratio_1_no_photo_gets_worse(shipped, street, generator, shot, steps):
     sensor = SensorNoise(shot=shot, read=2.5 * shot + 3e-5)
     capture = add_noise(street, sensor, generator)
     before = psnr(capture, street)
-    restored = default_restorer.restore_packed(capture, told(1.0, sensor), Settings(steps=steps))
+    restored = shipped.restore_packed(capture, told(1.0, sensor), Settings(steps=steps))
     assert psnr(restored, street) > before
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_stars_keep_their_light(default_restorer, generator, steps):
+def test_stars_keep_their_light(shipped, generator, steps):
     ratio, sensor = 30.0, SensorNoise(shot=4e-5, read=2.5e-4)
     sky = 0.02
     sigma = ratio * (sensor.shot * sky / ratio + sensor.variance_at_black) ** 0.5
@@ -65,7 +72,7 @@ def test_stars_keep_their_light(default_restorer, generator, steps):
             mosaic += 5 * sigma * torch.exp(-distance / (2 * 1.6**2))
     planes = torch.nn.functional.pixel_unshuffle(mosaic[None], 2)
     capture = add_noise(planes / ratio, sensor, generator)
-    restored = default_restorer.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
+    restored = shipped.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
     # Flux above the sky in squares of 24 mosaic px around each star.
     cells = [
         torch.nn.functional.avg_pool2d((p - sky)[:, 6:-6, 6:-6].mean(0)[None], 12, 24)
@@ -76,11 +83,11 @@ def test_stars_keep_their_light(default_restorer, generator, steps):
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_black_level_error_gives_no_color_cast(default_restorer, generator, steps):
+def test_a_black_level_error_gives_no_color_cast(shipped, generator, steps):
     ratio = 300.0
     sensor = SensorNoise(shot=6e-5, read=2.5e-4, tail=-0.1, row=2e-5, black_error=2.5e-4 * 0.03)
     gray = torch.full((4, 192, 192), 0.15) * torch.tensor([0.6, 1.0, 1.0, 0.7])[:, None, None]
     capture = add_noise(gray / ratio, sensor, generator)
-    restored = default_restorer.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
+    restored = shipped.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
     error = (restored - gray).mean((1, 2))
     assert error.abs().max() < 0.005

@@ -143,7 +143,16 @@ def _build(path: Path, kind: type[Any], data: dict[str, Any], prefix: str) -> An
         raise RecipeError(path, str(error).split("missing ")[-1]) from error
 
 
-_SHARES = ("later", "simulated", "long_tails", "blur_share", "blur_start", "blur_kept", "blur_withheld", "ema")
+_SHARES = (
+    "later",
+    "simulated",
+    "long_tails",
+    "blur_share",
+    "blur_start",
+    "blur_kept",
+    "blur_withheld",
+    "ema",
+)
 _POSITIVE = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
 _WEIGHTS = ("brightness", "peak", "developed", "later_weight", "noise_error", "blur_length")
 _CHOICES = {"loss": ("l1", "charbonnier", "kl"), "precision": ("bf16", "fp16", "fp32")}
