@@ -170,8 +170,8 @@ def test_a_shake_can_be_kept_in_every_pass(photos):
         assert task.condition.blur.unique().tolist() == [-1.0]
         assert torch.equal(task.target, batch.scene)
     told = _many(photos, blur_share=1.0, blur_kept=0.5, blur_withheld=0.5).later.condition.blur
-    for blur, share in ((-1, 0.5), (0, 0.25)):
-        assert abs((told == blur).float().mean() - share) < 0.15
+    for number, share in ((-1, 0.5), (0, 0.25)):
+        assert abs((told == number).float().mean() - share) < 0.15
 
 
 def test_later_passes_are_told_most_kernels_of_a_shake(photos):

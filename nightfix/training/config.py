@@ -68,7 +68,8 @@ class Recipe:
         sharpened afterwards.
     blur_withheld : float
         Share of the others for which the network is told nothing of a shake and is to undo
-        it; of those that are left, most keep it in the first pass and are told its kernel in later ones.
+        it; of those that are left, most keep it in the first pass and are told its kernel
+        in later ones.
     noise_error : float
         Log standard deviation of the error in the read noise it is told; a third of
         it goes to the shot noise.

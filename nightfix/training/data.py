@@ -76,9 +76,9 @@ def _draw_told(
 ) -> tuple[float, float, Tensor]:
     """Draw what the first pass and the later ones are told of a shake, and its kernel.
 
-    Of those whose shake is not kept, most go the way of a photo whose shake is measured: the first pass keeps it,
-    the later ones are given an estimated kernel. A false one is sometimes given for a
-    still photo, none for a shaken one.
+    Of those whose shake is not kept, most go the way of a photo whose shake is measured: the
+    first pass keeps it, the later ones are given an estimated kernel. A false one is
+    sometimes given for a still photo, none for a shaken one.
     """
     chance = float(torch.rand(1, generator=generator))
     unknown = still()[0]
