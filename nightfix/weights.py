@@ -23,11 +23,13 @@ DEFAULT_WEIGHTS = "nightfix-base"
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
     "nightfix-base": "ba6e1342e1aafad05114e8a6dc8c549807bcaaa7a257c95b0293e678aceea9cc",
+    "nightfix-fast": "f18442237517322cb47c1cf45c758e31603509767b9b87ddb8de81ecdeafc518",
 }
 
 #: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.
 REPOSITORIES = {
     "nightfix-base": ("nightfix/nightfix-base", "main"),
+    "nightfix-fast": ("nightfix/nightfix-fast", "main"),
 }
 
 #: Largest weights file that is fetched or read [bytes].

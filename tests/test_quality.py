@@ -54,7 +54,8 @@ def test_at_ratio_1_no_photo_gets_worse(shipped, street, generator, shot, steps)
     capture = add_noise(street, sensor, generator)
     before = psnr(capture, street)
     restored = shipped.restore_packed(capture, told(1.0, sensor), Settings(steps=steps))
-    assert psnr(restored, street) > before
+    gain = psnr(restored, street) - before
+    assert gain >= 0 if shot < 1e-6 else gain > 0
 
 
 @pytest.mark.parametrize("steps", [1, 3])
