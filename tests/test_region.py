@@ -81,7 +81,7 @@ def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, mo
     monkeypatch.setattr("nightfix.restorer.find_shake", find_shake)
     # Local, unlike the deconvolution, whose weights follow the mean light of what it sees.
     monkeypatch.setattr(
-        "nightfix.restorer.deconvolve", lambda plane, kernel, _: shake(plane, kernel)
+        "nightfix.restorer.deconvolve", lambda planes, kernel, _, **others: shake(planes, kernel)
     )
     settings = Settings(steps=2, deterministic=True)
     options = replace(OPTIONS, settings=settings, tone="linear")

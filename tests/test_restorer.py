@@ -119,7 +119,7 @@ def measured_shake(monkeypatch):
         )
 
     monkeypatch.setattr(
-        "nightfix.restorer.deconvolve", lambda tile, *others: torch.full_like(tile, 0.25)
+        "nightfix.restorer.deconvolve", lambda tile, *_, **__: torch.full_like(tile, 0.25)
     )
     monkeypatch.setattr("nightfix.restorer.anchor_brightness", lambda restored, *others: restored)
     return decide

@@ -435,8 +435,9 @@ def test_the_recipes_are_right(request, name):
     assert recipe.name == f"nightfix-{name}"
 
 
-def test_the_shipped_recipe_has_the_network_of_the_weights(request):
-    recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / "base.toml")
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_a_shipped_recipe_has_the_network_of_the_weights(request, name):
+    recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / f"{name}.toml")
     _, info = load_weights(recipe.name)
     shipped = NetworkConfig(**info.network | {"widths": tuple(info.network["widths"])})
     assert shipped == recipe.network
