@@ -22,7 +22,7 @@ DEFAULT_WEIGHTS = "nightfix-base"
 
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
-    "nightfix-base": "ba6e1342e1aafad05114e8a6dc8c549807bcaaa7a257c95b0293e678aceea9cc",
+    "nightfix-base": "a080d188f9df04f4cf5d1973e97d4f32e1221d5c562b7d6fc0f3cb54f54df268",
     "nightfix-fast": "f18442237517322cb47c1cf45c758e31603509767b9b87ddb8de81ecdeafc518",
 }
 
