@@ -33,14 +33,14 @@ _COARSE = KERNEL_SIZE // 2 + 1
 
 #: Largest value of a cautious kernel on the packed planes: above the one a sharp photo's, below
 #: the other no shake's.
-_SHARP_PEAK, _WIDEST_PEAK = 0.35, 0.075
+_SHARP_PEAK, _WIDEST_PEAK = 0.38, 0.075
 
 #: Largest value of a kernel at a glance, on the picture at half its size: of less than the one
 #: there are too few edges to tell, of more than the other no shake.
-_VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.42
+_VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.6
 
 #: Cosine between two estimates of one shake, at least, and largest value of the less cautious.
-_ALIKE, _SHARP = 0.7, 0.4
+_ALIKE, _SHARP = 0.85, 0.4
 
 #: Difference of the two greens, in parts of their mean, up to which they are greens.
 _UNEQUAL = 0.1
