@@ -381,7 +381,8 @@ class _Frame:
 def _lamp_tile(wanted: Tensor) -> int:
     """Return the side of the windows that have the least to compute around wanted samples.
 
-    It follows from the photo alone, so lamps come out the same whatever the tile.
+    It follows from the photo alone, so lamps come out the same whatever the tile, unless that
+    is smaller.
     """
 
     def pixels(side: int) -> float:
