@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from nightfix.carried import carried_directories, carried_image_tags, developed_exif
@@ -82,6 +82,8 @@ def write_picture(
         texts = {"pnginfo": PngInfo()}
         texts["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
     with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
+        # An optimized JPEG is encoded in one piece, which may be larger than Pillow expects.
+        ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, samples.size)
         Image.fromarray(samples).save(
             temporary,
             kind,

@@ -44,6 +44,14 @@ def test_pixels_survive(
         assert np.abs(np.asarray(picture) - rgb * 255.0).max() <= tolerance
 
 
+def test_a_jpeg_of_nothing_but_noise_is_written(tmp_path: Path, raw: RawImage) -> None:
+    noise = np.random.default_rng(3).random((512, 768, 3), np.float32)
+    path = tmp_path / "noise.jpg"
+    write_picture(path, noise, raw, "JPEG", color_space="srgb")
+    with Image.open(path) as picture:
+        assert picture.size == (768, 512)
+
+
 def test_out_of_range_is_clipped(tmp_path: Path, raw: RawImage) -> None:
     rgb = np.array([[[-0.5, 0.0, 1.5]]], np.float32)
     write_picture(tmp_path / "a", rgb, raw, "PNG", color_space="srgb")
