@@ -33,14 +33,19 @@ _COARSE = KERNEL_SIZE // 2 + 1
 
 #: Largest value of a cautious kernel on the packed planes: above the one a sharp photo's, below
 #: the other no shake's.
-_SHARP_PEAK, _WIDEST_PEAK = 0.38, 0.075
+_SHARP_PEAK, _WIDEST_PEAK = 0.384, 0.075
+
+#: Half the length of the shortest shake that is told from a lens's blur, as the standard
+#: deviation of a kernel on the packed planes along its longest axis [packed px].
+_SHORTEST = 0.715
 
 #: Largest value of a kernel at a glance, on the picture at half its size: of less than the one
 #: there are too few edges to tell, of more than the other no shake.
 _VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.6
 
-#: Cosine between two estimates of one shake, at least, and largest value of the less cautious.
-_ALIKE, _SHARP = 0.85, 0.4
+#: Cosine between two estimates of one shake, at least, and between one on the packed planes and
+#: the finer one that it is followed by.
+_ALIKE, _FOLLOWS = 0.85, 0.945
 
 #: Difference of the two greens, in parts of their mean, up to which they are greens.
 _UNEQUAL = 0.1
@@ -62,8 +67,8 @@ class _Stage(NamedTuple):
 
 
 _ON_PLANES = _Stage(_COARSE, (0.5, math.sqrt(0.5), 1.0), 12, 5e-3)
-_CAUTIOUS = _ON_PLANES._replace(edge=1e-3)
-_AT_A_GLANCE = _CAUTIOUS._replace(scales=(0.5,))
+_AT_A_GLANCE = _ON_PLANES._replace(scales=(0.5,), edge=1e-3)
+_CAUTIOUS = _AT_A_GLANCE._replace(scales=_ON_PLANES.scales[1:])
 _ON_MOSAIC = _Stage(KERNEL_SIZE, (math.sqrt(0.5), 1.0), 4, 1e-2)
 
 
@@ -84,22 +89,23 @@ def find_shake(picture: Tensor) -> Tensor | None:
     A sharp picture has a kernel too, of its lens and its sampling, and one without detail
     goes with any. So a second, cautious kernel is estimated, with more and weaker edges left
     to the latent picture: where its peak is high, or was at half the size, which takes a
-    seventh of the time, the picture is sharp; where it fills its frame, or the two are not
-    alike, the picture does not tell. Nor does one whose two greens differ: its mosaic is not
-    what its file says, and nothing as fine as that can be undone.
+    seventh of the time, or where the kernel is short, the picture is sharp; where it fills its
+    frame, or the two are not alike, the picture does not tell. Nor does one whose two greens
+    differ: its mosaic is not what its file says, and nothing as fine as that can be undone.
     """
     window = richest_window(picture)
     greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
     if float((greens[0] - greens[1]).abs().mean()) > _UNEQUAL * float(greens.mean()):
         return None
-    if not _VAGUE < float(_coarse_kernel(window, _AT_A_GLANCE).max()) < _SHARP_AT_A_GLANCE:
+    glance = _coarse_kernel(window, _AT_A_GLANCE)
+    if not _VAGUE < float(glance.max()) < _SHARP_AT_A_GLANCE:
         return None
-    cautious = _coarse_kernel(window, _CAUTIOUS)
+    cautious = _estimated(window.mean(0), glance, _CAUTIOUS)
     if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
         return None
     kernel = _coarse_kernel(window, _ON_PLANES)
-    alike = float((kernel * cautious).sum() / (kernel.norm() * cautious.norm()))
-    if alike < _ALIKE or not _WIDEST_PEAK < float(kernel.max()) < _SHARP:
+    short = _half_length(kernel) < _SHORTEST
+    if short or _likeness(kernel, cautious) < _ALIKE or float(kernel.max()) <= _WIDEST_PEAK:
         return None
     return _fine_kernel(window, kernel)
 
@@ -159,10 +165,30 @@ def _coarse_kernel(window: Tensor, stage: _Stage) -> Tensor:
 
 
 def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
-    """Go on from a kernel on the packed planes to one on the mosaic, shape (33, 33)."""
+    """Go on from a kernel on the packed planes to one on the mosaic, shape (33, 33).
+
+    Patterns as fine as the mosaic can lead the finer one astray: then it is not taken.
+    """
     if min(window.shape[1:]) <= 2 * _COARSE:
         return still()[0]
-    return _estimated(interpolate_colors(window[None])[0].mean(0), kernel, _ON_MOSAIC)
+    fine = _estimated(interpolate_colors(window[None])[0].mean(0), kernel, _ON_MOSAIC)
+    if _likeness(_halved(fine), kernel) < _FOLLOWS:
+        return _centered(_resized_kernel(kernel, KERNEL_SIZE))
+    return fine
+
+
+def _likeness(one: Tensor, other: Tensor) -> float:
+    """Return the cosine between two kernels."""
+    return float((one * other).sum() / (one.norm() * other.norm()))
+
+
+def _half_length(kernel: Tensor) -> float:
+    """Return the standard deviation of a kernel along its longest axis."""
+    place = torch.arange(kernel.shape[0], dtype=kernel.dtype) - kernel.shape[0] // 2
+    rows, columns = kernel.sum(1), kernel.sum(0)
+    down, along = float((rows * place**2).sum()), float((columns * place**2).sum())
+    both = float((kernel * place[:, None] * place).sum())
+    return math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))
 
 
 def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage) -> Tensor:
@@ -197,6 +223,14 @@ def _resized_kernel(kernel: Tensor, side: int) -> Tensor:
         0, 0
     ]
     return grown / grown.sum()
+
+
+def _halved(kernel: Tensor) -> Tensor:
+    """Return a kernel of the mosaic, but for its sum, on the packed planes, shape (17, 17)."""
+    spread = F.pad(kernel, (1, 1, 1, 1))[None]
+    for _ in range(2):
+        spread = F.avg_pool2d(spread, 2, 1)
+    return spread[0, ::2, ::2]
 
 
 def _first_kernel(side: int) -> Tensor:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from nightfix.deconvolution import KERNEL_SIZE
 from nightfix.shake import estimate_shake, find_shake
@@ -59,19 +60,56 @@ def test_a_blank_picture_has_a_kernel_all_the_same(shade):
     assert kernel.sum().item() == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize(("peak", "found"), [(0.3, True), (0.5, False)], ids=["wide", "sharp"])
-def test_a_kernel_that_is_sharp_by_one_estimate_is_no_shake_s(monkeypatch, boxes, peak, found):
-    """As of a made-up scene of blocks, whose cautious kernel alone looks like a shake's."""
+def stroke(*shares: float, down: bool = False) -> torch.Tensor:
+    """Return a coarse kernel along its middle row or column."""
+    kernel = torch.zeros(17, 17)
+    start = 8 - len(shares) // 2
+    kernel[8, start : start + len(shares)] = torch.tensor(shares)
+    return kernel.T.contiguous() if down else kernel
 
-    def estimate(window, stage):
-        wide = torch.full((17, 17), (1 - peak) / 288) if stage.edge > 2e-3 else torch.zeros(17, 17)
-        wide[8, 7:10] = 0.25 if stage.edge < 2e-3 else wide[8, 7:10]
-        wide[8, 8] = peak if stage.edge > 2e-3 else 0.3
-        return wide
 
-    monkeypatch.setattr("nightfix.shake._coarse_kernel", estimate)
-    monkeypatch.setattr("nightfix.shake._ALIKE", 0.0)
+WIDE = stroke(0.35, 0.3, 0.35)
+ENDLESS = torch.full((17, 17), 1 / 289)
+
+
+@pytest.mark.parametrize(
+    ("glance", "cautious", "kernel", "found"),
+    [
+        pytest.param(WIDE, WIDE, WIDE, True, id="a shake"),
+        pytest.param(stroke(0.15, 0.7, 0.15), WIDE, WIDE, False, id="sharp at a glance"),
+        pytest.param(WIDE, stroke(0.3, 0.4, 0.3), WIDE, False, id="sharp if cautious"),
+        pytest.param(WIDE, WIDE, stroke(0.25, 0.5, 0.25), False, id="short"),
+        pytest.param(WIDE, WIDE, stroke(0.35, 0.3, 0.35, down=True), False, id="unlike"),
+        pytest.param(
+            WIDE, WIDE.diag_embed()[8], stroke(0.25, 0.5, 0.25).diag_embed()[8], True, id="aslant"
+        ),
+        pytest.param(WIDE, ENDLESS, ENDLESS, False, id="without end"),
+    ],
+)
+def test_a_shake_is_one_where_every_estimate_says_so(
+    monkeypatch, boxes, glance, cautious, kernel, found
+):
+    def coarse(window, stage):
+        return glance if len(stage.scales) == 1 else kernel.clone()
+
+    def estimated(luma, first, stage):
+        return cautious if first is glance else F.interpolate(first[None, None], (33, 33))[0, 0] / 4
+
+    monkeypatch.setattr("nightfix.shake._coarse_kernel", coarse)
+    monkeypatch.setattr("nightfix.shake._estimated", estimated)
     assert (find_shake(mosaic_planes(boxes)) is not None) == found
+
+
+def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxes):
+    """As where clapboards, as fine as the mosaic, double it beside itself."""
+    coarse, astray = stroke(0.2, 0.2, 0.2, 0.2, 0.2), torch.zeros(33, 33)
+    astray[16, 12:21], astray[12:21:8, 12:21] = 0.08, 0.03
+    monkeypatch.setattr("nightfix.shake._coarse_kernel", lambda window, stage: coarse)
+    monkeypatch.setattr("nightfix.shake._estimated", lambda luma, first, stage: astray)
+    taken = estimate_shake(mosaic_planes(boxes))
+    assert taken[12].sum() == pytest.approx(0, abs=1e-4)
+    assert taken[16, 12:21].sum() > 0.3
+    assert taken.sum().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_picture_whose_greens_differ_does_not_tell_of_a_shake(boxes, generator):
