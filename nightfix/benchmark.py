@@ -296,8 +296,7 @@ class _Inside:
         levels = [*enumerate(encoder), *enumerate(reversed(decoder))]
         # Operations of a level for a sample of its own, and for a packed pixel.
         own = [sum(p.numel() for p in level.parameters() if p.dim() == 4) for _, level in levels]
-        side = network.config.unshuffle
-        whole = sum(one / (side << n) ** 2 for one, (n, _) in zip(own, levels, strict=True))
+        whole = sum(one / 4**n for one, (n, _) in zip(own, levels, strict=True))
         for one, (_, level) in zip(own, levels, strict=True):
             level.register_forward_pre_hook(partial(self._count, one / whole))
 

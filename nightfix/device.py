@@ -20,8 +20,8 @@ SMALLEST_TILE = 128
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
 
 #: Tile where the memory of the device is not known, and the largest: with it a frame of 24
-#: megapixels is one window, and one of 100 is four [mosaic px].
-_DEFAULT_TILE, _LARGEST_TILE = 3520, 5120
+#: megapixels is one window, and one of 100 is three [mosaic px].
+_DEFAULT_TILE, _LARGEST_TILE = 3520, 5888
 
 #: What a pass takes for each sample of a tile, at most [bytes], and how much of the free memory it
 #: may have: the rest is for the frame itself, and for other programs.

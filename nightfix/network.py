@@ -35,7 +35,7 @@ _ABSOLUTE, _NOISY = 0.3, 0.1
 _SLOPE = 0.2
 _CONDITION_NUMBERS = 9
 
-#: How far the capture's own encoder looks [packed px].
+#: How far the capture's own encoder and the means of its surroundings look [packed px].
 _ENCODER_REACH = 2
 
 
@@ -57,9 +57,6 @@ class NetworkConfig:
         Width of the condition's embedding.
     deconvolution : bool
         Whether the network is also shown the sample with its measured shake undone.
-    unshuffle : int
-        Side of the squares of packed samples that are taken as channels, so that the
-        widest frames are that much smaller; 1 leaves them as they are.
     absolute : bool
         Whether the direct estimate starts from black, rather than from the capture, where
         that is mostly noise.
@@ -75,7 +72,6 @@ class NetworkConfig:
     capture_width: int = 16
     embedding: int = 128
     deconvolution: bool = False
-    unshuffle: int = 1
     absolute: bool = False
     conditional: bool = True
     adaptive: bool = True
@@ -248,7 +244,6 @@ class Backbone(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(wide, n, 2, 2) for n, wide in reversed(pairs))
         self.decoder = nn.ModuleList(Level(config, 2 * n, n) for n in reversed(widths[:-1]))
         self.radius = _BLOCKS[config.backbone].radius * config.blocks
-        self.unshuffle = config.unshuffle
         self.head = nn.Conv2d(widths[0], outputs, 1)
         _draw(self.head.weight, 1e-3)
         assert self.head.bias is not None
@@ -297,12 +292,11 @@ class Backbone(nn.Module):
         end: Callable[..., tuple[Tensor, ...]],
     ) -> tuple[Tensor, ...]:
         """Run one level: on what ``start`` makes of a strip, and ``end`` of its features."""
-        side = 1 if n else self.unshuffle
         return in_strips(
             lambda *parts: end(level(start(*parts), embedding), *parts),
             inputs,
-            halo=self.radius * side + (0 if n else _ENCODER_REACH),
-            step=2 * side,
+            halo=self.radius + (0 if n else _ENCODER_REACH),
+            step=2,
         )
 
 
@@ -346,6 +340,11 @@ class Denoiser(nn.Module):
     to change it. The papers' clip to [0, 1] is left out: lamps lie above white, and noise
     below black.
 
+    Beside the frames the backbone sees the capture's detail, less the mean of 5 x 5 samples of
+    its plane, in units of its noise (an inverse hyperbolic sine leaves edges finite): on the
+    frames' own scale the noise of a clean capture is next to nothing, less than a number of 16
+    bits can hold, and a network has to learn first to amplify it.
+
     With deconvolution four more channels are added to both, where the shake is not to be
     kept: what it has moved, in units that do not shrink with the noise as the others do.
 
@@ -372,14 +371,13 @@ class Denoiser(nn.Module):
             if width
             else None
         )
-        planes, answers = (12, 13) if config.deconvolution else (8, 9)
-        squares = config.unshuffle**2
-        self.backbone = Backbone(config, (planes + width) * squares, answers * squares)
+        planes, answers = (16, 13) if config.deconvolution else (12, 9)
+        self.backbone = Backbone(config, planes + width, answers)
 
     @property
     def multiple(self) -> int:
         """Packed sides must be a multiple of this [packed px]."""
-        return int(self.config.unshuffle * 2 ** (len(self.config.widths) - 1))
+        return int(2 ** (len(self.config.widths) - 1))
 
     @property
     def receptive_radius(self) -> int:
@@ -392,8 +390,7 @@ class Denoiser(nn.Module):
         depth = len(self.config.widths) - 1
         pitches = [1 << n for n in range(depth)]
         reach = sum(2 * radius * p + p for p in pitches) + radius * (1 << depth)
-        side = self.config.unshuffle
-        return _ENCODER_REACH + side * reach + side - 1
+        return _ENCODER_REACH + reach
 
     def forward(
         self,
@@ -435,8 +432,8 @@ class Denoiser(nn.Module):
             features.append(v_d - v_t)
         if self.capture_encoder is not None:
             features.append(self.capture_encoder(features[1]))
-        squares, side = torch.cat(features, 1), self.config.unshuffle
-        return F.pixel_unshuffle(squares, side) if side > 1 else squares
+        features.append(_detail(features[1], condition.stabilizer().noise))
+        return torch.cat(features, 1)
 
     def _leave(self, condition: Condition, head: Tensor, *frames: Tensor) -> Tensor:
         """Return the scene by the backbone's answer: the adaptive residual layer."""
@@ -444,10 +441,8 @@ class Denoiser(nn.Module):
         v_t, v_y, v_d = _stabilized(condition, *frames)
         if not self.config.conditional:
             v_y, given = v_t, own
-        head, side = head.float(), self.config.unshuffle
-        head = F.pixel_shuffle(head, side) if side > 1 else head
         sizes = [4, 4, 1, head.shape[1] - 9]
-        direct, residual, mask, moved = torch.split(head, sizes, 1)
+        direct, residual, mask, moved = torch.split(head.float(), sizes, 1)
         shift = _SHIFT * moved * (condition.blur >= 0) if self.config.deconvolution else 0
         corrected = own.linearize(v_d + (own.noise * given.noise).sqrt() * residual + shift)
         if not self.config.adaptive:
@@ -459,6 +454,13 @@ class Denoiser(nn.Module):
             start, unit = kept * v_y, kept * given.noise + (1 - kept) * _ABSOLUTE
         estimate = given.linearize(start + unit * direct + shift)
         return torch.lerp(corrected, estimate, mask)
+
+
+def _detail(frame: Tensor, noise: Tensor) -> Tensor:
+    """Return what a stabilized frame has beside the means around it, in units of its noise."""
+    side = 2 * _ENCODER_REACH + 1
+    means = F.avg_pool2d(frame, side, 1, _ENCODER_REACH, count_include_pad=False)
+    return torch.asinh((frame - means) / noise)
 
 
 def _stabilized(

@@ -237,9 +237,10 @@ class _Frame:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Of three passes or more the second sees the capture as the first does, but transposed:
-        its errors are partly others, and light is drawn from the mean of both. The network is
-        told to keep a shake. It is measured on that mean; where there is one, the mean is what
-        it is undone of, and no more light is drawn.
+        its errors are partly others. Light is drawn from the mean of the passes there have been,
+        and the mean of all is the result. The network is told to keep a shake. It is measured
+        before light is drawn; where there is one, the mean is what it is undone of, and no light
+        is drawn.
 
         Returns the picture and the kernel of a shake that is to be undone.
         """
@@ -247,14 +248,15 @@ class _Frame:
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
         light = self._predict([capture, capture], told)
-        later = self.schedule[1:]
-        if len(later) > 1:
-            light.lerp_(self._predict([capture, capture], told, transposed=True), 0.5)
-            later = later[1:]
+        first = 1
+        if len(self.schedule) > 2:
+            light.lerp_(self._predict([capture, capture], told, transposed=True), 1 / 2)
+            first = 2
         kernel = self._measure_shake(light)
-        for exposure in later if kernel is None else ():
-            told = self._condition(exposure)
-            light = self._predict([self._expose(capture, light, told, generator), capture], told)
+        for done in range(first, len(self.schedule) if kernel is None else first):
+            told = self._condition(self.schedule[done])
+            sample = self._expose(capture, light, told, generator)
+            light.lerp_(self._predict([sample, capture], told), 1 / (done + 1))
         return light, kernel
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:

@@ -22,8 +22,8 @@ DEFAULT_WEIGHTS = "nightfix-base"
 
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
-    "nightfix-base": "a080d188f9df04f4cf5d1973e97d4f32e1221d5c562b7d6fc0f3cb54f54df268",
-    "nightfix-fast": "f18442237517322cb47c1cf45c758e31603509767b9b87ddb8de81ecdeafc518",
+    "nightfix-base": "fd0a2019043df29382a072bb18ab2e82fb226f6aa999651be308e7e1b1e320af",
+    "nightfix-fast": "ce773db7e695c76693b8c5b5619a9bca6de55342bbe4faa25eb7a155c1c36fda",
 }
 
 #: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.

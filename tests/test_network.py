@@ -21,7 +21,6 @@ SMALL = {
     "with deconvolution": NetworkConfig(
         widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True
     ),
-    "unshuffled": NetworkConfig(widths=(8, 8), capture_width=4, embedding=8, unshuffle=2),
     "absolute": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8, absolute=True),
     "without mask": NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8, adaptive=False),
     "without capture encoder": NetworkConfig(widths=(4, 8, 8), capture_width=0, embedding=8),
@@ -72,6 +71,17 @@ def test_sample_and_capture_both_reach_the_output(config, which):
         before = network(*inputs, CONDITION)
         inputs[which] = frame(3)
         assert not torch.allclose(network(*inputs, CONDITION), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("shot", [1e-7, 1e-4])
+def test_the_noise_of_a_clean_capture_is_shown_as_large_as_that_of_a_noisy_one(shot, generator):
+    noise = (0.4 * shot) ** 0.5 * torch.randn((1, 4, 64, 64), generator=generator)
+    condition = condition_of((1.0, 1.0, shot, 0.0, -1.0))
+    capture = 0.4 + noise
+    detail = Denoiser(SMALL["unet"])._enter(condition, capture, capture)[:, -4:]
+    beside_mean = noise - torch.nn.functional.avg_pool2d(noise, 5, 1, 2, count_include_pad=False)
+    beside_mean /= (0.4 * shot) ** 0.5
+    torch.testing.assert_close(detail, torch.asinh(beside_mean), atol=0.05, rtol=0.02)
 
 
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())

@@ -181,6 +181,30 @@ def test_the_second_of_three_passes_sees_the_capture_transposed(
     assert torch.equal(transpose_planes(first), second)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_the_result_is_the_mean_of_the_passes_and_light_is_drawn_from_their_mean_so_far(
+    tiny_restorer, monkeypatch, steps
+):
+    answers, told = iter([0.1, 0.3, 0.8, 0.4][:steps]), []
+
+    def answer(self, frames, condition, **_):
+        told.append(frames[0].mean().item())
+        return torch.full_like(frames[1], next(answers))
+
+    monkeypatch.setattr(module._Frame, "_predict", answer)
+    asked = dataclasses.replace(conditioning(), blur=False)
+    settings = Settings(steps=steps, deterministic=True)
+    capture = torch.full((4, 32, 32), 0.01)
+    frame = module._Frame(tiny_restorer, capture, asked, settings, lambda *_: None)
+    result, _ = frame._sample(16.0)
+    means = [0.1, 0.2, 0.4, 0.4]
+    assert result.mean().item() == pytest.approx(means[steps - 1])
+    exposure, light = frame.schedule[-1], [None, 0.1, 0.2, 0.4][steps - 1]
+    if light is not None:
+        expected = (0.16 + (exposure - 1) * light) / exposure
+        assert told[-1] == pytest.approx(expected, rel=1e-3)
+
+
 def test_lamps_are_computed_in_windows_of_their_own(default_restorer, synthetic_raw):
     """And come out as in windows that leave nothing of their surroundings out."""
     raw = synthetic_raw(shape=(704, 704), ratio=32.0, a=2e-4, b=2e-7, lamp=6.0)

@@ -167,9 +167,7 @@ def _check(path: Path, recipe: Recipe) -> Recipe:
     if recipe.ratio_max < 1:
         bad.append("ratio_max")
     network = recipe.network
-    if network.unshuffle < 1:
-        bad.append("network.unshuffle")
-    elif recipe.patch % (network.unshuffle * 2 ** (len(network.widths) - 1)):
+    if recipe.patch % 2 ** (len(network.widths) - 1):
         bad.append("patch")
     if recipe.network.backbone not in ("unet", "nafnet"):
         bad.append("network.backbone")
