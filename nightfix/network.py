@@ -457,10 +457,28 @@ class Denoiser(nn.Module):
 
 
 def _detail(frame: Tensor, noise: Tensor) -> Tensor:
-    """Return what a stabilized frame has beside the means around it, in units of its noise."""
-    side = 2 * _ENCODER_REACH + 1
-    means = F.avg_pool2d(frame, side, 1, _ENCODER_REACH, count_include_pad=False)
-    return torch.asinh((frame - means) / noise)
+    """Return what a stabilized frame has beside the means around it, in units of its noise.
+
+    The inverse hyperbolic sine of that; torch's own, and its pooling, take several times longer.
+    """
+    detail = (frame - _means_around(frame)) / noise
+    size = torch.addcmul(torch.ones_like(noise), detail, detail).sqrt() + detail.abs()
+    return torch.copysign(size.log(), detail)
+
+
+def _means_around(frame: Tensor) -> Tensor:
+    """Return the mean of up to 5 x 5 samples around each, of those that lie in the frame."""
+    reach, total = _ENCODER_REACH, frame
+    for axis, pad in ((-2, (0, 0, reach, reach)), (-1, (reach, reach))):
+        length = frame.shape[axis]
+        place = torch.arange(length, device=frame.device)
+        count = (place + reach).clamp_max(length - 1) - (place - reach).clamp_min(0) + 1
+        around = F.pad(total, pad)
+        total = around.narrow(axis, 0, length)
+        for step in range(1, 2 * reach + 1):
+            total = total + around.narrow(axis, step, length)
+        total = total / (count[:, None] if axis == -2 else count)
+    return total
 
 
 def _stabilized(

@@ -24,7 +24,7 @@ FADE = 8
 
 #: Samples that one level of a network works on at once. Its widest features, 64 channels of 16
 #: bit, stay below the 32 MB above which the C library maps and unmaps memory at every call.
-_STRIP = 240_000
+_STRIP = 170_000
 
 
 class Tile(NamedTuple):
