@@ -119,7 +119,8 @@ def test_a_target_that_is_a_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_of_two_processes_on_one_target_one_wins(tmp_path: Path) -> None:
-    photo = photograph(tmp_path / "photo.dng", shape=(400, 600))
+    # Large enough that the second has begun before the first is done, on a busy machine, too.
+    photo = photograph(tmp_path / "photo.dng", shape=(2000, 3000))
     call = [*NIGHTFIX, "enhance", str(photo), "--no-restore"]
     both = [
         subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
@@ -129,7 +130,7 @@ def test_of_two_processes_on_one_target_one_wins(tmp_path: Path) -> None:
     assert codes == [0, 6]
     assert any("exists already" in text for text in said)
     assert sorted(os.listdir(tmp_path)) == ["photo.dng", "photo_nightfix.tif"]
-    assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (400, 600, 3)
+    assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (2000, 3000, 3)
 
 
 def test_of_two_processes_that_overwrite_both_are_done(tmp_path: Path) -> None:
