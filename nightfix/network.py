@@ -468,17 +468,15 @@ def _detail(frame: Tensor, noise: Tensor) -> Tensor:
 
 def _means_around(frame: Tensor) -> Tensor:
     """Return the mean of up to 5 x 5 samples around each, of those that lie in the frame."""
-    reach, total = _ENCODER_REACH, frame
-    for axis, pad in ((-2, (0, 0, reach, reach)), (-1, (reach, reach))):
-        length = frame.shape[axis]
+    reach, means = _ENCODER_REACH, frame
+    for _ in range(2):
+        means = means.mT
+        length = means.shape[-1]
         place = torch.arange(length, device=frame.device)
         count = (place + reach).clamp_max(length - 1) - (place - reach).clamp_min(0) + 1
-        around = F.pad(total, pad)
-        total = around.narrow(axis, 0, length)
-        for step in range(1, 2 * reach + 1):
-            total = total + around.narrow(axis, step, length)
-        total = total / (count[:, None] if axis == -2 else count)
-    return total
+        padded = F.pad(means, (reach, reach))
+        means = sum(padded.narrow(-1, step, length) for step in range(2 * reach + 1)) / count
+    return means
 
 
 def _stabilized(

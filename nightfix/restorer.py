@@ -248,16 +248,17 @@ class _Frame:
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
         light = self._predict([capture, capture], told)
-        first = 1
-        if len(self.schedule) > 2:
+        looks = 2 if len(self.schedule) > 2 else 1
+        if looks == 2:
             light.lerp_(self._predict([capture, capture], told, transposed=True), 1 / 2)
-            first = 2
         kernel = self._measure_shake(light)
-        for done in range(first, len(self.schedule) if kernel is None else first):
+        if kernel is not None:
+            return light, kernel
+        for done in range(looks, len(self.schedule)):
             told = self._condition(self.schedule[done])
             sample = self._expose(capture, light, told, generator)
             light.lerp_(self._predict([sample, capture], told), 1 / (done + 1))
-        return light, kernel
+        return light, None
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
         """Estimate the shake; None if there is none or it is not to be undone."""

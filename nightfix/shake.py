@@ -45,7 +45,7 @@ _VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.6
 
 #: Cosine between two estimates of one shake, at least, and between one on the packed planes and
 #: the finer one that it is followed by.
-_ALIKE, _FOLLOWS = 0.85, 0.945
+_ALIKE, _FOLLOWS = 0.85, 0.946
 
 #: Difference of the two greens, in parts of their mean, up to which they are greens.
 _UNEQUAL = 0.1
@@ -172,7 +172,7 @@ def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
     if min(window.shape[1:]) <= 2 * _COARSE:
         return still()[0]
     fine = _estimated(interpolate_colors(window[None])[0].mean(0), kernel, _ON_MOSAIC)
-    if _likeness(_halved(fine), kernel) < _FOLLOWS:
+    if _likeness(_resized_kernel(fine, _COARSE), kernel) < _FOLLOWS:
         return _centered(_resized_kernel(kernel, KERNEL_SIZE))
     return fine
 
@@ -219,18 +219,8 @@ def _resized(luma: Tensor, scale: float) -> Tensor:
 def _resized_kernel(kernel: Tensor, side: int) -> Tensor:
     if side == kernel.shape[0]:
         return kernel
-    grown = F.interpolate(kernel[None, None], (side, side), mode="bilinear", align_corners=False)[
-        0, 0
-    ]
-    return grown / grown.sum()
-
-
-def _halved(kernel: Tensor) -> Tensor:
-    """Return a kernel of the mosaic, but for its sum, on the packed planes, shape (17, 17)."""
-    spread = F.pad(kernel, (1, 1, 1, 1))[None]
-    for _ in range(2):
-        spread = F.avg_pool2d(spread, 2, 1)
-    return spread[0, ::2, ::2]
+    resized = F.interpolate(kernel[None, None], (side, side), mode="bilinear", antialias=True)
+    return resized[0, 0] / resized.sum()
 
 
 def _first_kernel(side: int) -> Tensor:
