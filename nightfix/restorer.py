@@ -303,7 +303,6 @@ class _Frame:
             tile=_UNSHAKEN_TILE,
             context=CONTEXT,
             multiple=1,
-            edge=0,
         )
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:

@@ -45,7 +45,7 @@ _VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.6
 
 #: Cosine between two estimates of one shake, at least, and between one on the packed planes and
 #: the finer one that it is followed by.
-_ALIKE, _FOLLOWS = 0.85, 0.946
+_ALIKE, _FOLLOWS = 0.8, 0.946
 
 #: Difference of the two greens, in parts of their mean, up to which they are greens.
 _UNEQUAL = 0.1

@@ -1,8 +1,8 @@
 """Restore: large frames in windows that leave no seams, and those in strips.
 
 Every window is read with a border as wide as the network's reach, starts on the
-network's own grid, and fades into its neighbor; the frame itself is continued by a
-little of its mirror image. So the same pixels come out whatever the size of the windows.
+network's own grid, and fades into its neighbor; the frame itself is continued to that
+grid by its mirror image. So the same pixels come out whatever the size of the windows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-#: How far the frame's mirror image is read beyond its edges [packed px].
-EDGE = 32
 
 #: Half the width over which neighboring windows fade into each other [packed px].
 FADE = 8
@@ -130,7 +127,6 @@ def map_tiles(
     context: int,
     multiple: int,
     fade: int = FADE,
-    edge: int = EDGE,
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -151,8 +147,6 @@ def map_tiles(
         Grid of the network [packed px].
     fade : int
         Half the width over which windows fade into each other, within their border [packed px].
-    edge : int
-        How far the frame's mirror image is read beyond its edges [packed px].
     wanted : Tensor or None, shape (H, W), bool
         Windows without a wanted sample are left out and stay 0.
     advance : callable
@@ -168,8 +162,8 @@ def map_tiles(
     result: Tensor | None = None
     for part in tiles((height, width), tile, multiple, border):
         if wanted is None or bool(_reach(wanted, part, fade).any()):
-            rows = _read((part.top, part.height, height), border, multiple, edge)
-            columns = _read((part.left, part.width, width), border, multiple, edge)
+            rows = _read((part.top, part.height, height), border, multiple)
+            columns = _read((part.left, part.width, width), border, multiple)
             # The first pass's sample is the capture: one frame, one copy.
             cut = {id(frame): _cut(frame, rows, columns) for frame in frames}
             answer = function(*(cut[id(frame)] for frame in frames))[0]
@@ -182,19 +176,22 @@ def map_tiles(
 
 
 def border_of(context: int, multiple: int, fade: int = FADE) -> int:
-    """Return what is read around a window, for a network of that reach and grid [packed px]."""
-    return _up(context + fade, multiple)
+    """Return what is read around a window, for a network of that reach and grid [packed px].
+
+    Windows begin on the grid, so what a sample's place on it adds to its reach is counted only
+    for those that fade beyond the window.
+    """
+    return _up(max(0, context - multiple + 1), multiple) + _up(fade, multiple)
 
 
-def _read(place: tuple[int, int, int], border: int, multiple: int, edge: int) -> range:
-    """Return what is read along one axis for a window: its border, but not far past the edge.
+def _read(place: tuple[int, int, int], border: int, multiple: int) -> range:
+    """Return what is read along one axis for a window: its border, but not beyond the frame.
 
     ``place``: where it starts, its length and that of the axis.
     """
     start, length, size = place
-    edge = _up(edge, multiple)
     stop = start + _up(length, multiple) + border
-    return range(max(start - border, -edge), min(stop, _up(size, multiple) + edge))
+    return range(max(start - border, 0), min(stop, _up(size, multiple)))
 
 
 def _up(value: int, multiple: int) -> int:

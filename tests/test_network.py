@@ -97,6 +97,26 @@ def test_no_sample_reaches_further_than_the_receptive_radius(config):
     assert max(64 - int(rows.min()), int(rows.max()) - 64) <= network.receptive_radius
 
 
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_windows_read_all_that_reaches_what_they_answer_for(config):
+    network, x = lively(config), frame(1, 192)[0]
+    reads = []
+
+    def run(tile, context):
+        def forward(sample):
+            reads.append(sample.shape[-1])
+            with torch.no_grad():
+                return network(sample, sample, CONDITION)
+
+        settings = {"tile": tile, "context": context, "multiple": network.multiple}
+        return tiling.map_tiles(forward, (x,), **settings)
+
+    whole = run(192, 0)
+    torch.testing.assert_close(run(64, network.receptive_radius), whole, atol=2e-6, rtol=0)
+    assert max(reads[1:]) < 192
+    assert (run(64, 0) - whole).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_only_the_adaptive_layer_has_a_mask(adaptive):
     network, x = lively(NetworkConfig(widths=(4, 8), embedding=8, adaptive=adaptive)), frame()

@@ -207,7 +207,7 @@ def test_the_result_is_the_mean_of_the_passes_and_light_is_drawn_from_their_mean
 
 def test_lamps_are_computed_in_windows_of_their_own(default_restorer, synthetic_raw):
     """And come out as in windows that leave nothing of their surroundings out."""
-    raw = synthetic_raw(shape=(704, 704), ratio=32.0, a=2e-4, b=2e-7, lamp=6.0)
+    raw = synthetic_raw(shape=(960, 960), ratio=32.0, a=2e-4, b=2e-7, lamp=6.0)
     told, settings = conditioning(32.0, 2e-4, 2e-7), Settings(steps=1)
     sizes = []
     hook = default_restorer.network.register_forward_pre_hook(
