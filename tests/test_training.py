@@ -23,7 +23,14 @@ from nightfix.training.config import Recipe, read_recipe
 from nightfix.training.data import make_batch
 from nightfix.training.loss import LOSSES, developed_error, peak_error, stabilized_l1
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
-from nightfix.training.sources import Panorama, Photograph, RawPhoto, load_sources, look_into
+from nightfix.training.sources import (
+    Panorama,
+    Photograph,
+    RawPhoto,
+    load_sources,
+    look_into,
+    under_stars,
+)
 from nightfix.training.trainer import Trainer, learning_rate, train
 from nightfix.training.unprocess import gamma_expansion, mosaic_planes, unprocess
 from nightfix.weights import load_weights
@@ -226,6 +233,21 @@ def test_lamps_of_a_panorama_stay_above_white(generator):
     shots = [Panorama(radiance.half()).shoot(recipe, None, generator) for _ in range(8)]
     assert max(float(shot.sharp.max()) for shot in shots) > 2
     assert all(bool(shot.capture.isfinite().all()) for shot in shots)
+
+
+def test_a_night_has_faint_stars_and_bright_ones_before_its_sky(generator):
+    day = torch.rand(3, 64, 64, generator=generator) + torch.tensor([0.1, 0.2, 0.3])[:, None, None]
+    nights = [under_stars(day, generator) for _ in range(40)]
+    skies = [night.amin((1, 2), keepdim=True) for night in nights]
+    assert all(0 < float(sky.max()) < 0.9 for sky in skies)
+    clear = [
+        bool((night < 1.001 * sky).sum() > 100) for night, sky in zip(nights, skies, strict=True)
+    ]
+    assert 8 < sum(clear) < 32
+    stars = [night - sky for night, sky, empty in zip(nights, skies, clear, strict=True) if empty]
+    peaks = torch.tensor([float(s.amax()) for s in stars])
+    assert peaks.max() > 0.3
+    assert all(float(s.flatten(1).median()) < 0.1 for s in stars)
 
 
 def test_an_interpolated_raw_is_no_reference(tmp_path, synthetic_raw):

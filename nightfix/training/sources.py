@@ -121,12 +121,15 @@ class Photograph:
     pixels: Tensor
 
     def shoot(self, recipe: Recipe, shake: Shake | None, generator: torch.Generator) -> Shot:
-        """Cut, turn and unprocess a square; a tenth of them gets lamps."""
+        """Cut, turn and unprocess a square; a tenth of them gets lamps, a tenth stars."""
         side = 2 * recipe.patch + MOSAIC_KERNEL - 1
         light = unprocess(_crop(self.pixels, side, generator), generator)
         light = _other_exposure(light, generator)
-        if torch.rand(1, generator=generator) < 0.12:
+        chance = float(torch.rand(1, generator=generator))
+        if chance < 0.12:
             light = _add_lamps(light, generator)
+        elif chance < 0.22:
+            light = under_stars(light, generator)
         return _shoot_rgb(light, recipe, shake, generator)
 
 
@@ -356,3 +359,32 @@ def _add_lamps(light: Tensor, generator: torch.Generator) -> Tensor:
         distance = ((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2).sqrt()
         light = light + power * color * torch.sigmoid((radius - distance) * 2)
     return light
+
+
+def under_stars(light: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn a scene to night, half the time to a clear sky, and put stars before it.
+
+    A star is a point as a lens draws it, a Gaussian. Most of them are about as bright as the
+    noise: without such samples a network learns to take faint stars for noise.
+
+    Parameters
+    ----------
+    light : Tensor, shape (3, S, S)
+        Linear light; 1.0 = white.
+    generator : torch.Generator
+        Draws the sky and its stars.
+
+    Returns
+    -------
+    Tensor, same shape
+    """
+    if torch.rand(1, generator=generator) < 0.5:
+        light = light.mean((1, 2), keepdim=True).expand_as(light)
+    size, count = light.shape[-1], int(torch.randint(10, 120, (1,), generator=generator))
+    centers = uniform(0, size, generator, 2, count, 1)
+    widths = uniform(-0.5, 0.8, generator, count, 1).exp()
+    power = uniform(-7.0, 0.0, generator, count, 1).exp()
+    colors = uniform(0.5, 1.0, generator, count, 3)
+    rows, columns = torch.exp(-(((torch.arange(size) - centers) / widths) ** 2) / 2)
+    stars = torch.einsum("nc,nh,nw->chw", power * colors, rows, columns)
+    return light * math.exp(float(uniform(-3.5, 0.0, generator, 1))) + stars
