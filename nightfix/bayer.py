@@ -101,6 +101,8 @@ def pack_bayer(mosaic: NDArray[np.float32], cfa_pattern: CfaPattern) -> NDArray[
     margins = margins_for((mosaic.shape[0], mosaic.shape[1]), cfa_pattern)
     padded = mosaic
     for axis, pair in enumerate(((margins.top, margins.bottom), (margins.left, margins.right))):
+        if not any(pair):
+            continue
         width = [(0, 0), (0, 0)]
         width[axis] = pair
         # One lone row has no neighbor of its own color to reflect: repeat it.

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.tiling import local_maximum
+
 #: Side of a kernel [mosaic px].
 KERNEL_SIZE = 33
 
@@ -220,9 +222,7 @@ def _lean(planes: Tensor) -> Tensor:
 
 def _near(lamps: Tensor) -> Tensor:
     """Return 1 at lamps and around them, from where it fades to 0, shape (B, 1, h, w)."""
-    near = lamps.any(1, keepdim=True).float()
-    for side in ((2 * _AROUND + 1, 1), (1, 2 * _AROUND + 1)):
-        near = F.max_pool2d(near, side, 1, (side[0] // 2, side[1] // 2))
+    near = local_maximum(lamps.any(1, keepdim=True).float(), _AROUND)
     fade = _FADE + 1
     return F.avg_pool2d(near, fade, 1, fade // 2, count_include_pad=False)
 

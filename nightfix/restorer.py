@@ -26,7 +26,7 @@ from nightfix.network import Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import estimate_shake, find_shake, richest_window
-from nightfix.tiling import FADE, border_of, local_mean, map_tiles, tiles
+from nightfix.tiling import FADE, border_of, local_maximum, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
@@ -40,7 +40,7 @@ _HIGHLIGHTS = (0.9, 1.4)
 
 #: Border read around a lamp, beyond which what the network sees makes no difference where there
 #: is so much light; and sides of the windows it may lie in [packed px].
-_LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
+_LAMP_CONTEXT, _LAMP_TILES = 32, (32, 64, 128, 256, 512)
 
 #: What the network is told of a shake, whichever there is: it is undone afterwards.
 _KEEP_SHAKE = -1.0
@@ -216,7 +216,7 @@ class _Frame:
     def shake(self) -> Tensor | None:
         """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
         capture = self.capture * self.conditioning.amplification.ratio
-        return self._measure_shake(self._predict([capture, capture], self._condition(1.0)))
+        return self._measure_shake(self._predict([capture], self._condition(1.0)))
 
     def restore(self) -> Tensor:
         """Return the restored planes at target brightness."""
@@ -247,10 +247,10 @@ class _Frame:
         capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
-        light = self._predict([capture, capture], told)
+        light = self._predict([capture], told)
         looks = 2 if len(self.schedule) > 2 else 1
         if looks == 2:
-            light.lerp_(self._predict([capture, capture], told, transposed=True), 1 / 2)
+            light.lerp_(self._predict([capture], told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)
         if kernel is not None:
             return light, kernel
@@ -308,15 +308,14 @@ class _Frame:
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
         # One weight for the four planes, a little wider than the lamp: no colored rims.
-        bright = restored.amax(0, keepdim=True)
-        bright = F.avg_pool2d(F.max_pool2d(bright[None], 5, 1, 2), 5, 1, 2)[0]
-        low, high = _HIGHLIGHTS
-        weight = ((bright - low) / (high - low)).clamp(0, 1)
-        if not bool(weight.any()):
+        bright, (low, high) = restored.amax(0, keepdim=True), _HIGHLIGHTS
+        if not bool((bright > low).any()):
             return restored
+        bright = F.avg_pool2d(local_maximum(bright, 2), 5, 1, 2)
+        weight = ((bright - low) / (high - low)).clamp(0, 1)
         capture = self.capture * lower
         told = self._condition(1.0, lower)
-        lamps = self._predict([capture, capture], told, wanted=weight[0] > 0)
+        lamps = self._predict([capture], told, wanted=weight[0] > 0)
         del capture, bright
         return restored.lerp_(lamps.mul_(ratio / lower), weight)
 
@@ -330,8 +329,8 @@ class _Frame:
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out.
 
-        ``frames``: the sample and the capture; ``transposed``: whether the network sees every
-        tile so.
+        ``frames``: the sample, unless it is the capture, and that; ``transposed``: whether the
+        network sees every tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
         whole = wanted is None
@@ -360,15 +359,15 @@ class _Frame:
 
     @torch.inference_mode()
     def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:
-        sample, capture = (
+        seen = [
             (transpose_planes(frame) if transposed else frame).to(
                 self.device, memory_format=torch.channels_last
             )
             for frame in frames
-        )
+        ]
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(sample, capture, condition)
+            answer: Tensor = self.network(seen[0], seen[-1], condition)
         answer = answer.float().cpu()
         return transpose_planes(answer) if transposed else answer
 
@@ -451,17 +450,19 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     """
     ratio, noise = conditioning.amplification.ratio, conditioning.noise
     known = _away_from_lamps(restored)
-    share = local_mean(known, _ANCHOR)
-    wanted = local_mean(capture * known, _ANCHOR).mul_(ratio / share.clamp_min(1e-6))
-    missing = wanted - local_mean(restored * known, _ANCHOR) / share.clamp_min(1e-6)
-    variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
-    allowed = (variance / share.clamp_min(1e-6)).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
-    missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
-    pitch = _ANCHOR // 2
-    height, width = restored.shape[1:]
-    size = ((missing.shape[1] - 1) * pitch + 1, (missing.shape[2] - 1) * pitch + 1)
-    smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
-    return restored.add_(smooth[:, :height, :width])
+    share = local_mean(known, _ANCHOR).clamp_min_(1e-6)
+    pitch, (height, width) = _ANCHOR // 2, restored.shape[1:]
+    size = ((share.shape[1] - 1) * pitch + 1, (share.shape[2] - 1) * pitch + 1)
+    # Plane by plane, to save memory.
+    for plane, captured in zip(restored[:, None], capture[:, None], strict=True):
+        wanted = local_mean(captured * known, _ANCHOR).mul_(ratio / share)
+        missing = wanted - local_mean(plane * known, _ANCHOR) / share
+        variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
+        allowed = (variance / share).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
+        missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
+        smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
+        plane.add_(smooth[:, :height, :width])
+    return restored
 
 
 def _away_from_lamps(restored: Tensor) -> Tensor:

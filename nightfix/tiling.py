@@ -7,6 +7,7 @@ grid by its mirror image. So the same pixels come out whatever the size of the w
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -164,10 +165,7 @@ def map_tiles(
         if wanted is None or bool(_reach(wanted, part, fade).any()):
             rows = _read((part.top, part.height, height), border, multiple)
             columns = _read((part.left, part.width, width), border, multiple)
-            # The first pass's sample is the capture: one frame, one copy.
-            cut = {id(frame): _cut(frame, rows, columns) for frame in frames}
-            answer = function(*(cut[id(frame)] for frame in frames))[0]
-            del cut
+            answer = function(*(_cut(frame, rows, columns) for frame in frames))[0]
             # Not before the first answer, when the function's own memory is free again.
             result = torch.zeros_like(frames[0]) if result is None else result
             _blend(result, answer, part, (rows.start, columns.start), fade)
@@ -204,9 +202,13 @@ def _cut(frame: Tensor, rows: range, columns: range) -> Tensor:
         reflect_indices(part.start, part.stop, size).to(frame.device)
         for part, size in zip((rows, columns), frame.shape[1:], strict=True)
     )
+    inside = frame[:, rows.start : rows.stop, columns.start : columns.stop]
+    height, width = inside.shape[1:]
     cut = frame.new_empty(1, len(rows), len(columns), frame.shape[0]).permute(0, 3, 1, 2)
-    for plane, whole in zip(cut[0], frame, strict=True):
-        plane.copy_(whole[across][:, along])
+    # Looking samples up by their indices is slow: only those beyond the frame.
+    cut[0, :, :height, :width] = inside
+    cut[0, :, height:] = frame[:, across[height:, None], along]
+    cut[0, :, :height, width:] = frame[:, across[:height, None], along[width:]]
     return cut
 
 
@@ -309,3 +311,21 @@ def local_mean(frame: Tensor, size: int) -> Tensor:
     # Columns and rows are reduced in turn, so that no mirrored copy of the frame is held.
     frame = F.avg_pool2d(frame[:, rows.to(frame.device)][None], (size, 1), (half, 1))
     return F.avg_pool2d(frame[..., columns.to(frame.device)], (1, size), (1, half))[0]
+
+
+def local_maximum(frame: Tensor, reach: int) -> Tensor:
+    """Return the largest value up to ``reach`` rows and columns away, of the same shape.
+
+    That of torch's own pooling with a stride of 1, which takes ten times longer.
+
+    Parameters
+    ----------
+    frame : Tensor, shape (..., H, W)
+    reach : int
+        [px].
+    """
+    for axis, sides in ((-2, (0, 0, reach, reach)), (-1, (reach, reach))):
+        length, padded = frame.shape[axis], F.pad(frame, sides, value=-math.inf)
+        shifted = (padded.narrow(axis, step, length) for step in range(2 * reach + 1))
+        frame = functools.reduce(torch.maximum, shifted)
+    return frame

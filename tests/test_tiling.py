@@ -7,6 +7,7 @@ from nightfix import tiling
 from nightfix.tiling import (
     border_of,
     in_strips,
+    local_maximum,
     local_mean,
     map_tiles,
     reflect_indices,
@@ -105,6 +106,14 @@ def test_reflection_keeps_to_the_row(size):
 def test_local_mean_of_a_constant_is_the_constant(shape):
     means = local_mean(torch.full((4, *shape), 0.3), 32)
     assert torch.allclose(means, torch.full_like(means, 0.3))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("reach", [1, 2, 32])
+def test_local_maximum_is_that_of_pooling(shape, reach):
+    frame = torch.randn((2, *shape), generator=torch.Generator().manual_seed(3)) - 2
+    pooled = torch.nn.functional.max_pool2d(frame, 2 * reach + 1, 1, reach)
+    assert torch.equal(local_maximum(frame, reach), pooled)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 40), (70, 133), (333, 64), (1000, 16)], ids=str)
