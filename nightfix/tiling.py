@@ -8,8 +8,9 @@ grid by its mirror image. So the same pixels come out whatever the size of the w
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,6 +33,14 @@ class Tile(NamedTuple):
     left: int
     height: int
     width: int
+
+
+class _Window(NamedTuple):
+    """A tile of a frame, and the rows and columns that are read for it."""
+
+    part: Tile
+    rows: range
+    columns: range
 
 
 def tiles(shape: tuple[int, int], tile: int, multiple: int, border: int) -> list[Tile]:
@@ -136,8 +145,8 @@ def map_tiles(
     Parameters
     ----------
     function : callable
-        Takes a tensor (1, 4, h, w) a frame, whose sides are multiples of ``multiple`` and
-        returns one alike.
+        Takes a tensor (n, 4, h, w) a frame, whose sides are multiples of ``multiple`` and
+        returns one alike: one window, or several small ones.
     frames : tuple of Tensor, each of shape (4, H, W)
         Sample and capture, or whatever the function takes; packed.
     tile : int
@@ -160,16 +169,23 @@ def map_tiles(
     """
     height, width = frames[0].shape[1:]
     border = border_of(context, multiple, fade)
+    windows = [
+        _Window(
+            part,
+            _read((part.top, part.height, height), border, multiple),
+            _read((part.left, part.width, width), border, multiple),
+        )
+        for part in tiles((height, width), tile, multiple, border)
+        if wanted is None or bool(_reach(wanted, part, fade).any())
+    ]
     result: Tensor | None = None
-    for part in tiles((height, width), tile, multiple, border):
-        if wanted is None or bool(_reach(wanted, part, fade).any()):
-            rows = _read((part.top, part.height, height), border, multiple)
-            columns = _read((part.left, part.width, width), border, multiple)
-            answer = function(*(_cut(frame, rows, columns) for frame in frames))[0]
-            # Not before the first answer, when the function's own memory is free again.
-            result = torch.zeros_like(frames[0]) if result is None else result
+    for group in _together(windows):
+        answers = function(*(_cut(frame, group) for frame in frames))
+        # Not before the first answer, when the function's own memory is free again.
+        result = torch.zeros_like(frames[0]) if result is None else result
+        for answer, (part, rows, columns) in zip(answers, group, strict=True):
             _blend(result, answer, part, (rows.start, columns.start), fade)
-        advance()
+            advance()
     return torch.zeros_like(frames[0]) if result is None else result
 
 
@@ -196,20 +212,33 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _cut(frame: Tensor, rows: range, columns: range) -> Tensor:
-    """Copy a window of a frame that goes on as its mirror image, shape (1, C, h, w)."""
-    across, along = (
-        reflect_indices(part.start, part.stop, size).to(frame.device)
-        for part, size in zip((rows, columns), frame.shape[1:], strict=True)
-    )
-    inside = frame[:, rows.start : rows.stop, columns.start : columns.stop]
-    height, width = inside.shape[1:]
-    cut = frame.new_empty(1, len(rows), len(columns), frame.shape[0]).permute(0, 3, 1, 2)
-    # Looking samples up by their indices is slow: only those beyond the frame.
-    cut[0, :, :height, :width] = inside
-    cut[0, :, height:] = frame[:, across[height:, None], along]
-    cut[0, :, :height, width:] = frame[:, across[:height, None], along[width:]]
-    return cut
+def _together(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Put small windows of one size together: to begin with one takes as long as to compute it."""
+    for (height, width), alike in itertools.groupby(windows, _size):
+        same, count = list(alike), max(1, _STRIP // (height * width))
+        yield from (same[first : first + count] for first in range(0, len(same), count))
+
+
+def _size(window: _Window) -> tuple[int, int]:
+    return len(window.rows), len(window.columns)
+
+
+def _cut(frame: Tensor, group: list[_Window]) -> Tensor:
+    """Copy windows of one size from a frame that goes on as its mirror image, (n, C, h, w)."""
+    size = _size(group[0])
+    cuts = frame.new_empty(len(group), *size, frame.shape[0]).permute(0, 3, 1, 2)
+    for cut, (_, rows, columns) in zip(cuts, group, strict=True):
+        across, along = (
+            reflect_indices(part.start, part.stop, length).to(frame.device)
+            for part, length in zip((rows, columns), frame.shape[1:], strict=True)
+        )
+        inside = frame[:, rows.start : rows.stop, columns.start : columns.stop]
+        height, width = inside.shape[1:]
+        cut[:, :height, :width] = inside
+        # Looking samples up by their indices is slow: only those beyond the frame.
+        cut[:, height:] = frame[:, across[height:, None], along]
+        cut[:, :height, width:] = frame[:, across[:height, None], along[width:]]
+    return cuts
 
 
 def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:

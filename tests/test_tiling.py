@@ -49,6 +49,22 @@ def test_a_filter_within_the_context_gives_the_same_pixels_in_any_tile(tile):
     assert torch.allclose(whole, cut, atol=1e-6)
 
 
+@pytest.mark.parametrize(("at_once", "groups"), [(3, [3, 3, 3]), (2, [2, 1] * 3), (1, [1] * 9)])
+def test_small_windows_of_one_size_are_computed_together(monkeypatch, at_once, groups):
+    frame = torch.rand((4, 160, 160), generator=torch.Generator().manual_seed(1))
+    side, seen = 32 + 2 * border_of(16, 16), []
+    monkeypatch.setattr(tiling, "_STRIP", at_once * side**2)
+
+    def note(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.shape)
+        return x
+
+    result = map_tiles(note, (frame,), tile=32, context=16, multiple=16)
+    assert torch.allclose(result, frame, atol=1e-6)
+    assert [shape[0] for shape in seen if shape[2:] == (side, side)] == groups
+    assert sum(shape[0] for shape in seen) == 25
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_windows_have_sides_of_the_multiple(shape):
     sides = set()

@@ -20,7 +20,7 @@ MARGIN = 12
 
 #: Height and width of the blocks in which a mosaic is worked on: few enough
 #: samples for the processor's cache, many enough that the margin costs little [px].
-TILE = (256, 512)
+TILE = (192, 512)
 
 #: Below this level (1.0 = white) the compressed scale is nearly linear. Higher
 #: favors lamps less, lower biases noisy shadows more.
