@@ -20,9 +20,9 @@ from torch.nn import functional as F
 #: Half the width over which neighboring windows fade into each other [packed px].
 FADE = 8
 
-
-#: Samples that one level of a network works on at once. Its widest features, 64 channels of 16
-#: bit, stay below the 32 MB above which the C library maps and unmaps memory at every call.
+#: Samples that one level of a network works on at once, in a strip or in small windows. Its
+#: widest features, 64 channels of 16 bit, stay below the 32 MB above which the C library maps
+#: and unmaps memory at every call.
 _STRIP = 170_000
 
 

@@ -105,7 +105,8 @@ def develop(
         tile = _develop_tile(raw, recipe, tile_rows, tile_columns)
         top, left = tile_rows.start - rows.start, tile_columns.start - columns.start
         area = sensor_view[top : top + len(tile_rows), left : left + len(tile_columns)]
-        area[...] = np.moveaxis(tile, 0, -1)
+        for channel, plane in enumerate(tile):
+            area[..., channel] = plane
 
     for _ in in_parallel(develop_one, tiles(rows, columns)):
         pass

@@ -87,11 +87,13 @@ class TransferCurve:
     def encode(self, linear: Plane) -> Plane:
         """Turn linear light into encoded values (``gamma compression``), clipped to [0, 1]."""
         linear = np.clip(linear, 0, 1)
-        power = (linear ** np.float32(1 / self.gamma) - self.offset) / self.slope
-        if self.foot == 0:
-            return power.astype(np.float32)
-        low = linear < self.foot * self.threshold
-        return np.where(low, linear / self.foot, power).astype(np.float32)
+        encoded = linear ** np.float32(1 / self.gamma)
+        encoded -= self.offset
+        encoded /= self.slope
+        if self.foot:
+            low = linear < self.foot * self.threshold
+            np.divide(linear, self.foot, out=encoded, where=low)
+        return encoded.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
