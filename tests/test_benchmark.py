@@ -19,7 +19,7 @@ from nightfix.benchmark import (
     measure_batch,
     measure_darktable,
 )
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.errors import RawReadError
 from nightfix.raw import read_raw
 

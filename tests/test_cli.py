@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import rawpy
 import tifffile
+import typer
 from typer.testing import CliRunner
 
 from nightfix import __version__
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.cli.boundary import BUG, EXIT_CODES, INTERRUPTED
-from nightfix.cli.commands import TABLE, Commands
+from nightfix.cli.commands import Commands
+from nightfix.cli.overview import OPTIONS, TABLE
 from nightfix.dng import write_dng
 from nightfix.raw import read_raw
 
@@ -297,7 +300,7 @@ def test_torch_is_not_loaded(photo, arguments):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-#: What takes longer to import than all that the help needs.
+#: What takes longer to import than all that the help of a command needs.
 SLOW = ("torch", "numpy", "rich", "rawpy", "huggingface_hub", "nightfix.pipeline")
 
 
@@ -312,6 +315,29 @@ def test_help_imports_no_command(argument):
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert done.stderr.splitlines()[-1] == b"[]"
+
+
+@pytest.mark.parametrize("columns", ["30", "60", "200"])
+def test_the_help_comes_before_the_application_and_is_its_own(columns):
+    code = (
+        "import sys; from nightfix.cli import main; sys.argv[1:] = ['--help']; main()\n"
+        "print('typer' in sys.modules)"
+    )
+    environment = os.environ | {"COLUMNS": columns}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, check=True, capture_output=True, text=True, env=environment)
+    *help_lines, typer_was_there = done.stdout.splitlines()
+    assert typer_was_there == "False"
+    assert (
+        help_lines == runner.invoke(app, ["--help"], env={"COLUMNS": columns}).stdout.splitlines()
+    )
+    assert max(map(len, help_lines)) <= max(48, min(78, int(columns) - 2))
+
+
+def test_the_help_names_every_option_of_the_program():
+    group = typer.main.get_command(app)
+    options = {name for option in group.get_params(typer.Context(group)) for name in option.opts}
+    assert options == set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", TABLE)

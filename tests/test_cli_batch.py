@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.dng import write_dng
 
 runner = CliRunner()

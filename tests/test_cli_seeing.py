@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.compare import read_picture, split
 from nightfix.dng import write_dng
 from nightfix.doctor import Finding

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.config import config_path, read_config
 from nightfix.dng import write_dng
 from nightfix.errors import ConfigError

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.conditioning import Settings
 from nightfix.dng import write_dng
 from nightfix.errors import InputError

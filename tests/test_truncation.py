@@ -9,7 +9,7 @@ import pytest
 from dng_files import DngSpec, coded_samples, ifd_bytes, text, write_test_dng
 from typer.testing import CliRunner
 
-from nightfix.cli import app
+from nightfix.cli.app import app
 from nightfix.errors import RawReadError
 from nightfix.raw import read_raw
 from nightfix.tags import read_tags

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 
-from nightfix.cli.app import app
+from nightfix.cli.overview import overview
 
 
 def main() -> None:
@@ -15,7 +16,11 @@ def main() -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace" if sys.platform == "win32" else "surrogateescape")
+    if sys.argv[1:] == ["--help"]:
+        # Before anything is imported that takes longer; if it cannot be written, the app says so.
+        with suppress(OSError):
+            print(overview(), end="", flush=True)
+            return
+    from nightfix.cli.app import app
+
     app(prog_name="nightfix")
-
-
-__all__ = ["app", "main"]

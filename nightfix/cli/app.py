@@ -8,13 +8,14 @@ import typer
 
 from nightfix import __version__
 from nightfix.cli.boundary import Boundary
+from nightfix.cli.overview import OPTIONS, SUMMARY
 
 app = typer.Typer(
     cls=Boundary,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Restore photos taken too dark and not quite still, from camera RAW.",
+    help=SUMMARY,
 )
 
 
@@ -28,7 +29,7 @@ def _version(wanted: bool) -> None:
 def nightfix(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", callback=_version, is_eager=True, help=OPTIONS["--version"]),
     ] = False,
 ) -> None:
     """Restore photos taken too dark and not quite still, from camera RAW."""

@@ -6,7 +6,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from nightfix import __version__
-from nightfix.cli.commands import TABLE, Commands
+from nightfix.cli.commands import Commands
 from nightfix.cli.console import printable
+from nightfix.cli.overview import TABLE, overview
 from nightfix.errors import (
     ConfigError,
     DeviceError,
@@ -68,7 +70,7 @@ def finish(failures: list[NightFixError]) -> None:
 
 
 class Boundary(TyperGroup):
-    """The command group that catches what its commands raise.
+    """The command group that catches what it and its commands raise.
 
     Its own help is plain text: to import what draws boxes takes longer than all the rest.
     """
@@ -82,17 +84,7 @@ class Boundary(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, options and commands."""
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        self.format_options(ctx, formatter)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands by their panels, without importing them."""
-        for panel in dict.fromkeys(entry.panel for entry in TABLE.values()):
-            with formatter.section(panel):
-                formatter.write_dl(
-                    [(name, e.summary) for name, e in TABLE.items() if e.panel == panel]
-                )
+        formatter.write(overview())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a photo in its place is most likely to be enhanced."""
@@ -101,36 +93,48 @@ class Boundary(TyperGroup):
             ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Parse what was typed, and write the help if that was asked for."""
+        with _exit_codes():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run a command and turn errors into exit codes; a bug keeps its traceback."""
-        try:
+        """Run a command."""
+        with _exit_codes():
             return super().invoke(ctx)
-        except NightFixError as error:
-            report(error)
-            raise typer.Exit(exit_code(error)) from error
-        except KeyboardInterrupt as error:
-            print("interrupted: what was finished is kept", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from error
-        except BrokenPipeError:
-            # The reader of our output has left; there is nobody to tell.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-            raise typer.Exit(0) from None
-        except OSError as error:
-            # What photos and results make of the disk is told long before.
-            if error.errno not in _CANNOT_BE_SAID:
-                raise
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-            what, hint = error.strerror or str(error), "make room there; finished results are kept"
-            refused = OutputWriteError(Path("the standard output"), what, hint)
-            report(refused)
-            raise typer.Exit(exit_code(refused)) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] in {"typer", "click"}:
-                raise
-            traceback.print_exception(error)
-            print(f"error: this is a bug in NightFix {__version__}", file=sys.stderr)
-            print("hint: please report it with the lines above", file=sys.stderr)
-            raise typer.Exit(BUG) from error
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn errors into lines and exit codes; a bug keeps its traceback."""
+    try:
+        yield
+    except NightFixError as error:
+        report(error)
+        raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from error
+    except BrokenPipeError:
+        # The reader of our output has left; there is nobody to tell.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        raise typer.Exit(0) from None
+    except OSError as error:
+        # What photos and results make of the disk is told long before.
+        if error.errno not in _CANNOT_BE_SAID:
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        what, hint = error.strerror or str(error), "make room there; finished results are kept"
+        refused = OutputWriteError(Path("the standard output"), what, hint)
+        report(refused)
+        raise typer.Exit(exit_code(refused)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in {"typer", "click"}:
+            raise
+        traceback.print_exception(error)
+        print(f"error: this is a bug in NightFix {__version__}", file=sys.stderr)
+        print("hint: please report it with the lines above", file=sys.stderr)
+        raise typer.Exit(BUG) from error
 
 
 def _is_photo(name: str) -> bool:

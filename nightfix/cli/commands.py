@@ -4,52 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
-_PHOTOS, _SETUP, _MAKING = "Photos", "This machine", "Your own weights"
-
-
-class Entry(NamedTuple):
-    """Where a command stands: ``module``, ``panel`` of the help and ``summary`` shown there."""
-
-    module: str
-    panel: str
-    summary: str
-
-
-#: In the order of the help. The summary is the beginning of the command's own help.
-TABLE = {
-    "enhance": Entry("enhance", _PHOTOS, "Restore dark, noisy, shaken RAW photos."),
-    "preview": Entry("seeing", _PHOTOS, "Restore one region to a picture, the original beside it."),
-    "compare": Entry(
-        "seeing", _PHOTOS, "Join two pictures at a line: before on the left, after on the right."
-    ),
-    "info": Entry(
-        "info", _PHOTOS, "Show what a RAW file says and what NightFix would do with it, or did."
-    ),
-    "doctor": Entry(
-        "doctor",
-        _SETUP,
-        "Report devices, memory, versions and weights, and try the network for ten seconds.",
-    ),
-    "benchmark": Entry(
-        "benchmark",
-        _SETUP,
-        "Measure how long this machine takes, stage by stage, and how much memory.",
-    ),
-    "weights": Entry(
-        "weights",
-        _SETUP,
-        "List, fetch, check and remove weights. The default ones come with the package.",
-    ),
-    "config": Entry("config", _SETUP, "Show where the configuration file is, and what is set."),
-    "train": Entry(
-        "train", _MAKING, "Train weights from photographs, panoramas, RAW files or real pairs."
-    ),
-    "evaluate": Entry("evaluate", _MAKING, "Measure weights on captures whose truth is known."),
-}
+from nightfix.cli.overview import TABLE, Entry
 
 
 class Commands(MutableMapping[str, Any]):
