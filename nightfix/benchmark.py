@@ -312,7 +312,7 @@ class _Inside:
         self._started = self._now()
 
     def _count(self, share: float, _: object, features: tuple[Any, ...]) -> None:
-        pixels = share * features[0].shape[-2] * features[0].shape[-1]
+        pixels = share * features[0].numel() / features[0].shape[1]
         if self._of_lamps:
             self.lamps += pixels
         else:

@@ -311,7 +311,7 @@ class _Frame:
         bright, (low, high) = restored.amax(0, keepdim=True), _HIGHLIGHTS
         if not bool((bright > low).any()):
             return restored
-        bright = F.avg_pool2d(local_maximum(bright, 2), 5, 1, 2)
+        bright = F.avg_pool2d(local_maximum(bright, 2), 5, 1, 2, count_include_pad=False)
         weight = ((bright - low) / (high - low)).clamp(0, 1)
         capture = self.capture * lower
         told = self._condition(1.0, lower)
@@ -334,7 +334,7 @@ class _Frame:
         """
         condition = Condition(*(number.to(self.device) for number in told))
         whole = wanted is None
-        context = self.network.receptive_radius if whole else _LAMP_CONTEXT
+        reach, multiple = self.network.receptive_radius, self.network.multiple
         advance = self._advance if whole else lambda: None
         while True:
             done = self.done
@@ -343,9 +343,10 @@ class _Frame:
                     lambda *tiles: self._network(condition, *tiles, transposed=transposed),
                     tuple(frames),
                     tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
-                    context=context,
-                    multiple=self.network.multiple,
+                    context=reach if whole else _LAMP_CONTEXT,
+                    multiple=multiple,
                     fade=FADE if whole else 0,
+                    at_once=(self.tile + 2 * border_of(reach, multiple)) ** 2,
                     wanted=wanted,
                     advance=advance,
                 )
@@ -355,7 +356,7 @@ class _Frame:
                 if 2 * self.tile <= SMALLEST_TILE:
                     raise DeviceMemoryError(str(self.device), 2 * self.tile) from error
             self.done = done
-            self.tile = max(self.tile // 2, self.network.multiple)
+            self.tile = max(self.tile // 2, multiple)
 
     @torch.inference_mode()
     def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:

@@ -137,6 +137,7 @@ def map_tiles(
     context: int,
     multiple: int,
     fade: int = FADE,
+    at_once: int = 0,
     wanted: Tensor | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -157,6 +158,9 @@ def map_tiles(
         Grid of the network [packed px].
     fade : int
         Half the width over which windows fade into each other, within their border [packed px].
+    at_once : int
+        Samples up to which small windows of one size are put together: to begin with one takes
+        as long as to compute it.
     wanted : Tensor or None, shape (H, W), bool
         Windows without a wanted sample are left out and stay 0.
     advance : callable
@@ -179,7 +183,7 @@ def map_tiles(
         if wanted is None or bool(_reach(wanted, part, fade).any())
     ]
     result: Tensor | None = None
-    for group in _together(windows):
+    for group in _together(windows, min(at_once, _STRIP)):
         answers = function(*(_cut(frame, group) for frame in frames))
         # Not before the first answer, when the function's own memory is free again.
         result = torch.zeros_like(frames[0]) if result is None else result
@@ -212,10 +216,10 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _together(windows: list[_Window]) -> Iterator[list[_Window]]:
-    """Put small windows of one size together: to begin with one takes as long as to compute it."""
+def _together(windows: list[_Window], at_once: int) -> Iterator[list[_Window]]:
+    """Put windows of one size together that have no more samples than those."""
     for (height, width), alike in itertools.groupby(windows, _size):
-        same, count = list(alike), max(1, _STRIP // (height * width))
+        same, count = list(alike), max(1, at_once // (height * width))
         yield from (same[first : first + count] for first in range(0, len(same), count))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nightfix import benchmark
+from nightfix import benchmark, tiling
 from nightfix.batch import Outcome
 from nightfix.benchmark import (
     BatchMeasurement,
@@ -20,8 +20,10 @@ from nightfix.benchmark import (
     measure_darktable,
 )
 from nightfix.cli.app import app
+from nightfix.conditioning import Settings, condition
 from nightfix.errors import RawReadError
 from nightfix.raw import read_raw
+from nightfix.restorer import Restorer
 
 
 def measurement(**known: object) -> Measurement:
@@ -44,6 +46,22 @@ def measurement(**known: object) -> Measurement:
 def test_the_bare_network_computes_each_pixel_once() -> None:
     assert measurement().bare == pytest.approx(10)
     assert measurement().ratio == pytest.approx(2)
+
+
+def test_lamps_count_alike_in_windows_computed_together_and_alone(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = read_raw(make_photo(tmp_path / "photo.dng", 1.2))
+    told = condition(raw, ratio=benchmark._RATIO)
+    counted = []
+    for at_once in (10**6, 0):
+        restorer = Restorer(str(tiny_weights), "cpu")
+        inside = benchmark._Inside(restorer)
+        monkeypatch.setattr(tiling, "_STRIP", max(at_once, 96**2))
+        restorer.restore(raw, told, Settings(steps=1))
+        counted.append(inside.lamps)
+    assert counted[0] == pytest.approx(counted[1])
+    assert counted[0] > 0
 
 
 def test_the_made_up_photo_is_a_dark_noisy_photo(tmp_path: Path) -> None:

@@ -334,6 +334,12 @@ def test_the_help_comes_before_the_application_and_is_its_own(columns):
     assert max(map(len, help_lines)) <= max(48, min(78, int(columns) - 2))
 
 
+def test_without_words_the_help_is_what_was_missing():
+    done = runner.invoke(app, [])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == runner.invoke(app, ["--help"]).stdout
+
+
 def test_the_help_names_every_option_of_the_program():
     group = typer.main.get_command(app)
     options = {name for option in group.get_params(typer.Context(group)) for name in option.opts}

@@ -176,6 +176,16 @@ def test_a_full_disk_behind_the_standard_output_is_told(tmp_path: Path, command:
     ]
 
 
+@pytest.mark.parametrize("words", ["--help", "--version", "info --help", "weights list"])
+def test_a_reader_that_left_is_no_fault(words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    call = [*NIGHTFIX, *words.split()]
+    done = subprocess.run(call, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"], ids=["in", "out", "err"])
 def test_closed_standard_streams_do_not_matter(tmp_path: Path, stream: str) -> None:
     photo = photograph(tmp_path / "photo.dng")

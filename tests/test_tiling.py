@@ -49,20 +49,64 @@ def test_a_filter_within_the_context_gives_the_same_pixels_in_any_tile(tile):
     assert torch.allclose(whole, cut, atol=1e-6)
 
 
-@pytest.mark.parametrize(("at_once", "groups"), [(3, [3, 3, 3]), (2, [2, 1] * 3), (1, [1] * 9)])
-def test_small_windows_of_one_size_are_computed_together(monkeypatch, at_once, groups):
+@pytest.mark.parametrize(
+    ("at_once", "groups"), [(3, [3, 3, 3]), (2, [2, 1] * 3), (1, [1] * 9), (0, [1] * 9)]
+)
+def test_small_windows_of_one_size_are_computed_together(at_once, groups):
     frame = torch.rand((4, 160, 160), generator=torch.Generator().manual_seed(1))
     side, seen = 32 + 2 * border_of(16, 16), []
-    monkeypatch.setattr(tiling, "_STRIP", at_once * side**2)
 
     def note(x: torch.Tensor) -> torch.Tensor:
         seen.append(x.shape)
         return x
 
-    result = map_tiles(note, (frame,), tile=32, context=16, multiple=16)
+    samples = at_once * side**2
+    result = map_tiles(note, (frame,), tile=32, context=16, multiple=16, at_once=samples)
     assert torch.allclose(result, frame, atol=1e-6)
     assert [shape[0] for shape in seen if shape[2:] == (side, side)] == groups
     assert sum(shape[0] for shape in seen) == 25
+
+
+def test_no_more_is_computed_together_than_a_strip(monkeypatch):
+    frame, counts = torch.rand(4, 160, 160), []
+    monkeypatch.setattr(tiling, "_STRIP", 2 * 96**2)
+    map_tiles(
+        lambda x: (counts.append(x.shape[0] * x.shape[2] * x.shape[3]), x)[1],
+        (frame,),
+        tile=32,
+        context=16,
+        multiple=16,
+        at_once=10**9,
+    )
+    assert 96**2 < max(counts) <= 2 * 96**2
+
+
+@pytest.mark.parametrize("fade", [0, 8])
+def test_windows_computed_together_are_those_computed_alone(fade):
+    """Also where they go on beyond the frame, and where not all of them are wanted."""
+    generator = torch.Generator().manual_seed(1)
+    frames = tuple(torch.rand((4, 150, 170), generator=generator) for _ in range(2))
+    wanted = torch.rand((150, 170), generator=generator) > 0.9995
+
+    def blur(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(x * y, 9, 1, 4, count_include_pad=False)
+
+    alone, together = (
+        map_tiles(
+            blur,
+            frames,
+            tile=16,
+            context=16,
+            multiple=16,
+            fade=fade,
+            at_once=at_once,
+            wanted=wanted,
+        )
+        for at_once in (0, 10**6)
+    )
+    assert alone.abs().amax(0)[wanted].min() > 0
+    assert bool((alone == 0).any())
+    assert torch.allclose(alone, together, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

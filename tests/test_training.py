@@ -193,7 +193,7 @@ def test_later_passes_are_told_most_kernels_of_a_shake(photos):
 def test_still_photos_are_sometimes_told_a_false_kernel(photos):
     batch = _many(photos, blur_share=0.0, blur_withheld=0.0)
     told = batch.later.kernel.amax((1, 2)) < 1
-    assert 0.1 < told.float().mean() < 0.6
+    assert 0.05 < told.float().mean() < 0.3
     assert torch.equal(batch.later.target, batch.scene)
 
 
@@ -235,19 +235,18 @@ def test_lamps_of_a_panorama_stay_above_white(generator):
     assert all(bool(shot.capture.isfinite().all()) for shot in shots)
 
 
-def test_a_night_has_faint_stars_and_bright_ones_before_its_sky(generator):
-    day = torch.rand(3, 64, 64, generator=generator) + torch.tensor([0.1, 0.2, 0.3])[:, None, None]
-    nights = [under_stars(day, generator) for _ in range(40)]
-    skies = [night.amin((1, 2), keepdim=True) for night in nights]
-    assert all(0 < float(sky.max()) < 0.9 for sky in skies)
-    clear = [
-        bool((night < 1.001 * sky).sum() > 100) for night, sky in zip(nights, skies, strict=True)
-    ]
-    assert 8 < sum(clear) < 32
-    stars = [night - sky for night, sky, empty in zip(nights, skies, clear, strict=True) if empty]
-    peaks = torch.tensor([float(s.amax()) for s in stars])
-    assert peaks.max() > 0.3
-    assert all(float(s.flatten(1).median()) < 0.1 for s in stars)
+def test_a_night_is_dark_and_its_stars_are_mostly_faint(generator):
+    day = 0.3 + 0.4 * torch.rand(3, 96, 96, generator=generator)
+    nights = torch.stack([under_stars(day, generator) for _ in range(40)])
+    skies = nights.flatten(2).median(2).values[:, :, None, None]
+    assert 0.01 < skies.min() < 0.05
+    assert 0.05 < skies.median() < 0.2
+    clear = ((nights - skies).abs() < 0.01 * skies).float().mean((1, 2, 3)) > 0.3
+    assert 10 < clear.sum() < 30
+    stars = (nights - skies)[clear].mean(1, keepdim=True)
+    tops = (stars == torch.nn.functional.max_pool2d(stars, 5, 1, 2)) & (stars > 1e-3)
+    assert stars.max() > 0.3
+    assert 0.005 < stars[tops].median() < 0.1
 
 
 def test_an_interpolated_raw_is_no_reference(tmp_path, synthetic_raw):

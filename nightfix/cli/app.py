@@ -12,7 +12,6 @@ from nightfix.cli.overview import OPTIONS, SUMMARY
 
 app = typer.Typer(
     cls=Boundary,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=SUMMARY,

@@ -28,8 +28,7 @@ from nightfix.errors import (
     WeightsError,
 )
 
-BUG = 1
-INTERRUPTED = 130
+BUG, WRONG_CALL, INTERRUPTED = 1, 2, 130
 EXIT_CODES: dict[type[BaseException], int] = {
     ConfigError: 2,
     InputError: 3,
@@ -93,6 +92,13 @@ class Boundary(TyperGroup):
             ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the program's own words; without any, the help is what was missing."""
+        if not args and not ctx.resilient_parsing:
+            print(overview(), end="", file=sys.stderr)
+            raise typer.Exit(WRONG_CALL)
+        return super().parse_args(ctx, args)
+
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """Parse what was typed, and write the help if that was asked for."""
         with _exit_codes():
@@ -115,7 +121,10 @@ def _exit_codes() -> Iterator[None]:
     except KeyboardInterrupt as error:
         print("interrupted: what was finished is kept", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Rich's answer to a broken pipe; anything else that leaves does so.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         # The reader of our output has left; there is nobody to tell.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         raise typer.Exit(0) from None

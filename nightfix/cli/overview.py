@@ -66,7 +66,7 @@ OPTIONS = {
 
 
 def overview() -> str:
-    """Return the program's own help, as wide as the terminal, between 50 and 80 characters."""
+    """Return the program's own help, in lines of up to 48 to 78 characters, by the terminal."""
     width = min(max(shutil.get_terminal_size().columns, 50), 80) - 2
     parts = ["Usage: nightfix [OPTIONS] COMMAND [ARGS]...\n"]
     parts.append(textwrap.fill(SUMMARY, width, initial_indent="  ", subsequent_indent="  "))
