@@ -23,7 +23,7 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a 
 #: megapixels is one window, and one of 100 is three [mosaic px].
 _DEFAULT_TILE, _LARGEST_TILE = 3520, 5888
 
-#: What a pass takes for each sample of a tile, at most [bytes], and how much of the free memory it
+#: What a pass takes for each sample of a large tile [bytes], and how much of the free memory it
 #: may have: the rest is for the frame itself, and for other programs.
 _BYTES_A_SAMPLE, _SHARE = 60, 0.25
 
