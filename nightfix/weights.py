@@ -22,8 +22,8 @@ DEFAULT_WEIGHTS = "nightfix-base"
 
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
-    "nightfix-base": "fd0a2019043df29382a072bb18ab2e82fb226f6aa999651be308e7e1b1e320af",
-    "nightfix-fast": "ce773db7e695c76693b8c5b5619a9bca6de55342bbe4faa25eb7a155c1c36fda",
+    "nightfix-base": "14e75065ef4edf4dad7d96ea0f8bd7adf99c3cd4df7cc1f9588c43fbbb803fec",
+    "nightfix-fast": "97b46c5d1e187402cd8d9c128b5944105569c95a912a92972e7b141e3b73b3be",
 }
 
 #: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.

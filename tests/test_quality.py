@@ -60,27 +60,27 @@ def test_at_ratio_1_no_photo_gets_worse(shipped, street, generator, shot, steps)
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_stars_keep_their_light(shipped, generator, steps):
-    ratio, sensor = 30.0, SensorNoise(shot=4e-5, read=2.5e-4)
-    sky = 0.02
+    """Stars 5 sigma above the noise keep 90 % of the light that their captures have of them."""
+    ratio, sensor, sky = 30.0, SensorNoise(shot=4e-5, read=2.5e-4), 0.02
     sigma = ratio * (sensor.shot * sky / ratio + sensor.variance_at_black) ** 0.5
-    mosaic = torch.full((384, 384), sky)
     centers = torch.arange(24, 384, 48)
     y, x = torch.meshgrid(torch.arange(384), torch.arange(384), indexing="ij")
-    shifts = 2 * torch.rand((len(centers), len(centers), 2), generator=generator)
-    for i, top in enumerate(centers):
-        for j, left in enumerate(centers):
-            distance = (y - top - shifts[i, j, 0]) ** 2 + (x - left - shifts[i, j, 1]) ** 2
-            mosaic += 5 * sigma * torch.exp(-distance / (2 * 1.6**2))
-    planes = torch.nn.functional.pixel_unshuffle(mosaic[None], 2)
-    capture = add_noise(planes / ratio, sensor, generator)
-    restored = shipped.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
-    # Flux above the sky in squares of 24 mosaic px around each star.
-    cells = [
-        torch.nn.functional.avg_pool2d((p - sky)[:, 6:-6, 6:-6].mean(0)[None], 12, 24)
-        for p in (restored, planes)
-    ]
-    kept = cells[0].sum() / cells[1].sum()
-    assert 0.9 < kept < 1.1
+    light = {"captured": 0.0, "restored": 0.0}
+    for _ in range(4):
+        mosaic = torch.full((384, 384), sky)
+        shifts = 2 * torch.rand((len(centers), len(centers), 2), generator=generator)
+        for i, top in enumerate(centers):
+            for j, left in enumerate(centers):
+                distance = (y - top - shifts[i, j, 0]) ** 2 + (x - left - shifts[i, j, 1]) ** 2
+                mosaic += 5 * sigma * torch.exp(-distance / (2 * 1.6**2))
+        planes = torch.nn.functional.pixel_unshuffle(mosaic[None], 2)
+        capture = add_noise(planes / ratio, sensor, generator)
+        restored = shipped.restore_packed(capture, told(ratio, sensor), Settings(steps=steps))
+        for name, picture in (("captured", ratio * capture), ("restored", restored)):
+            # Above the sky, in squares of 24 mosaic px around each star.
+            means = (picture - sky)[:, 6:-6, 6:-6].mean(0)[None]
+            light[name] += float(torch.nn.functional.avg_pool2d(means, 12, 24).sum())
+    assert 0.9 < light["restored"] / light["captured"] < 1.1
 
 
 @pytest.mark.parametrize("steps", [1, 3])
