@@ -40,7 +40,7 @@ _HIGHLIGHTS = (0.9, 1.4)
 
 #: Border read around a lamp, beyond which what the network sees makes no difference where there
 #: is so much light; and sides of the windows it may lie in [packed px].
-_LAMP_CONTEXT, _LAMP_TILES = 32, (32, 64, 128, 256, 512)
+_LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
 
 #: What the network is told of a shake, whichever there is: it is undone afterwards.
 _KEEP_SHAKE = -1.0
@@ -215,13 +215,12 @@ class _Frame:
 
     def shake(self) -> Tensor | None:
         """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
-        capture = self.capture * self.conditioning.amplification.ratio
-        return self._measure_shake(self._predict([capture], self._condition(1.0)))
+        return self._measure_shake(self._predict(self._condition(1.0)))
 
     def restore(self) -> Tensor:
         """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
-        restored, kernel = self._sample(ratio)
+        restored, kernel = self._sample()
         restored = anchor_brightness(restored, self.capture, self.conditioning)
         lower = max(1.0, ratio / 2**self.settings.headroom)
         if lower < ratio:
@@ -233,7 +232,7 @@ class _Frame:
         # Saturated samples of a shake are streaks, to be gathered.
         return self._deconvolved(restored, kernel)
 
-    def _sample(self, ratio: float) -> tuple[Tensor, Tensor | None]:
+    def _sample(self) -> tuple[Tensor, Tensor | None]:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Of three passes or more the second sees the capture as the first does, but transposed:
@@ -244,20 +243,19 @@ class _Frame:
 
         Returns the picture and the kernel of a shake that is to be undone.
         """
-        capture = self.capture * ratio
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
-        light = self._predict([capture], told)
+        light = self._predict(told)
         looks = 2 if len(self.schedule) > 2 else 1
         if looks == 2:
-            light.lerp_(self._predict([capture], told, transposed=True), 1 / 2)
+            light.lerp_(self._predict(told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)
         if kernel is not None:
             return light, kernel
         for done in range(looks, len(self.schedule)):
             told = self._condition(self.schedule[done])
-            sample = self._expose(capture, light, told, generator)
-            light.lerp_(self._predict([sample, capture], told), 1 / (done + 1))
+            sample = self._expose(light, told, generator)
+            light.lerp_(self._predict(told, sample), 1 / (done + 1))
         return light, None
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
@@ -271,19 +269,20 @@ class _Frame:
             kernel = estimate_shake(picture) if wanted else find_shake(picture)
         return None if kernel is None else kernel[None]
 
-    def _expose(
-        self, capture: Tensor, light: Tensor, told: Condition, generator: torch.Generator
-    ) -> Tensor:
+    def _expose(self, light: Tensor, told: Condition, generator: torch.Generator) -> Tensor:
         """Draw the light of the missing time, a few rows at a time to save memory."""
-        sample = torch.empty_like(capture)
-        for plane, captured, seen in zip(sample, capture, light, strict=True):
+        sample = torch.empty_like(light)
+        for plane, captured, seen in zip(sample, self.capture, light, strict=True):
             for rows in zip(*(p.split(_ROWS) for p in (plane, captured, seen)), strict=True):
                 normal = None
                 if not self.settings.deterministic:
                     normal = torch.randn(rows[0].shape, generator=generator)
                 numbers = (number[0, 0] for number in (told.ratio, told.exposure, told.a))
                 ratio, exposure, a = numbers
-                rows[0].copy_(expose(*rows[1:], ratio=ratio, exposure=exposure, a=a, normal=normal))
+                amplified = rows[1] * ratio
+                rows[0].copy_(
+                    expose(amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal)
+                )
         return sample
 
     def _condition(self, exposure: float, ratio: float | None = None) -> Condition:
@@ -313,24 +312,22 @@ class _Frame:
             return restored
         bright = F.avg_pool2d(local_maximum(bright, 2), 5, 1, 2, count_include_pad=False)
         weight = ((bright - low) / (high - low)).clamp(0, 1)
-        capture = self.capture * lower
-        told = self._condition(1.0, lower)
-        lamps = self._predict([capture], told, wanted=weight[0] > 0)
-        del capture, bright
+        del bright
+        lamps = self._predict(self._condition(1.0, lower), wanted=weight[0] > 0)
         return restored.lerp_(lamps.mul_(ratio / lower), weight)
 
     def _predict(
         self,
-        frames: list[Tensor],
         told: Condition,
+        sample: Tensor | None = None,
         *,
         wanted: Tensor | None = None,
         transposed: bool = False,
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out.
 
-        ``frames``: the sample, unless it is the capture, and that; ``transposed``: whether the
-        network sees every tile so.
+        ``sample``: None where it is the capture; ``transposed``: whether the network sees every
+        tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
         whole = wanted is None
@@ -341,7 +338,7 @@ class _Frame:
             try:
                 return map_tiles(
                     lambda *tiles: self._network(condition, *tiles, transposed=transposed),
-                    tuple(frames),
+                    (self.capture,) if sample is None else (self.capture, sample),
                     tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
                     context=reach if whole else _LAMP_CONTEXT,
                     multiple=multiple,
@@ -360,15 +357,17 @@ class _Frame:
 
     @torch.inference_mode()
     def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:
-        seen = [
+        """Run the network on tiles of the capture, and of a sample that is another."""
+        capture, *samples = (
             (transpose_planes(frame) if transposed else frame).to(
                 self.device, memory_format=torch.channels_last
             )
             for frame in frames
-        ]
+        )
+        capture.mul_(condition.ratio)
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(seen[0], seen[-1], condition)
+            answer: Tensor = self.network(samples[0] if samples else capture, capture, condition)
         answer = answer.float().cpu()
         return transpose_planes(answer) if transposed else answer
 

@@ -54,10 +54,10 @@ def test_lamps_count_alike_in_windows_computed_together_and_alone(
     raw = read_raw(make_photo(tmp_path / "photo.dng", 1.2))
     told = condition(raw, ratio=benchmark._RATIO)
     counted = []
-    for at_once in (10**6, 0):
+    for together in (tiling._together, lambda windows, _: ([window] for window in windows)):
+        monkeypatch.setattr(tiling, "_together", together)
         restorer = Restorer(str(tiny_weights), "cpu")
         inside = benchmark._Inside(restorer)
-        monkeypatch.setattr(tiling, "_STRIP", max(at_once, 96**2))
         restorer.restore(raw, told, Settings(steps=1))
         counted.append(inside.lamps)
     assert counted[0] == pytest.approx(counted[1])
