@@ -364,7 +364,7 @@ class _Frame:
             )
             for frame in frames
         )
-        capture.mul_(condition.ratio)
+        capture.mul_(condition.ratio)  # a copy of its own, so the frame stays as it is
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
             answer: Tensor = self.network(samples[0] if samples else capture, capture, condition)
@@ -469,6 +469,6 @@ def _away_from_lamps(restored: Tensor) -> Tensor:
     """Return 0 near what is well above white and 1 elsewhere, shape (1, h, w)."""
     bright = (restored.amax(0, keepdim=True) > _HIGHLIGHTS[1]).to(restored.dtype)
     coarse = F.max_pool2d(bright, 8, ceil_mode=True)
-    near = F.max_pool2d(coarse, 5, 1, 2)[0]
+    near = local_maximum(coarse, 2)[0]
     near = near.repeat_interleave(8, 0).repeat_interleave(8, 1)
     return 1 - near[None, : restored.shape[1], : restored.shape[2]]

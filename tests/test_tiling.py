@@ -91,18 +91,9 @@ def test_windows_computed_together_are_those_computed_alone(fade):
     def blur(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.avg_pool2d(x * y, 9, 1, 4, count_include_pad=False)
 
+    settings = {"tile": 16, "context": 16, "multiple": 16, "fade": fade, "wanted": wanted}
     alone, together = (
-        map_tiles(
-            blur,
-            frames,
-            tile=16,
-            context=16,
-            multiple=16,
-            fade=fade,
-            at_once=at_once,
-            wanted=wanted,
-        )
-        for at_once in (0, 10**6)
+        map_tiles(blur, frames, **settings, at_once=at_once) for at_once in (0, 10**6)
     )
     assert alone.abs().amax(0)[wanted].min() > 0
     assert bool((alone == 0).any())

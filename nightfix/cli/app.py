@@ -8,13 +8,12 @@ import typer
 
 from nightfix import __version__
 from nightfix.cli.boundary import Boundary
-from nightfix.cli.overview import OPTIONS, SUMMARY
+from nightfix.cli.overview import OPTIONS
 
 app = typer.Typer(
     cls=Boundary,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help=SUMMARY,
 )
 
 
@@ -31,4 +30,4 @@ def nightfix(
         typer.Option("--version", callback=_version, is_eager=True, help=OPTIONS["--version"]),
     ] = False,
 ) -> None:
-    """Restore photos taken too dark and not quite still, from camera RAW."""
+    """Take the program's own options; its help is :func:`nightfix.cli.overview.overview`."""

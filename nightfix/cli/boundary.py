@@ -122,7 +122,7 @@ def _exit_codes() -> Iterator[None]:
         print("interrupted: what was finished is kept", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
     except (BrokenPipeError, SystemExit) as error:
-        # Rich's answer to a broken pipe; anything else that leaves does so.
+        # Rich leaves, too, where the pipe is broken; whatever else leaves is not held up.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         # The reader of our output has left; there is nobody to tell.

@@ -9,7 +9,7 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-SUMMARY = "Restore photos taken too dark and not quite still, from camera RAW."
+_SUMMARY = "Restore photos taken too dark and not quite still, from camera RAW."
 
 _PHOTOS, _SETUP, _MAKING = "Photos", "This machine", "Your own weights"
 
@@ -54,7 +54,6 @@ TABLE = {
     "evaluate": Entry("evaluate", _MAKING, "Measure weights on captures whose truth is known."),
 }
 
-
 #: Options of the program itself.
 OPTIONS = {
     "--version": "Show the version.",
@@ -69,7 +68,7 @@ def overview() -> str:
     """Return the program's own help, in lines of up to 48 to 78 characters, by the terminal."""
     width = min(max(shutil.get_terminal_size().columns, 50), 80) - 2
     parts = ["Usage: nightfix [OPTIONS] COMMAND [ARGS]...\n"]
-    parts.append(textwrap.fill(SUMMARY, width, initial_indent="  ", subsequent_indent="  "))
+    parts.append(textwrap.fill(_SUMMARY, width, initial_indent="  ", subsequent_indent="  "))
     panels = dict.fromkeys(entry.panel for entry in TABLE.values())
     sections = {
         panel: {n: e.summary for n, e in TABLE.items() if e.panel == panel} for panel in panels
