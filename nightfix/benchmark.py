@@ -238,6 +238,9 @@ def measure(case: Case, photo: Path) -> Measurement:
     -------
     Measurement
     """
+    from nightfix import decoder
+
+    decoder.start()
     before = _peak_memory()
     from nightfix.conditioning import Settings, condition
     from nightfix.isp import develop
@@ -298,7 +301,7 @@ class _Inside:
         own = [sum(p.numel() for p in level.parameters() if p.dim() == 4) for _, level in levels]
         whole = sum(one / 4**n for one, (n, _) in zip(own, levels, strict=True))
         for one, (_, level) in zip(own, levels, strict=True):
-            level.register_forward_pre_hook(partial(self._count, one / whole))
+            level.register_forward_hook(partial(self._count, one / whole))
 
     def _now(self) -> float:
         if self._cuda:
@@ -311,8 +314,9 @@ class _Inside:
         self._of_lamps = bool(frames[2].ratio < _RATIO)
         self._started = self._now()
 
-    def _count(self, share: float, _: object, features: tuple[Any, ...]) -> None:
-        pixels = share * features[0].numel() / features[0].shape[1]
+    def _count(self, share: float, _: object, seen: tuple[Any, ...], answer: Any) -> None:
+        # Rows are lost one by one from the first convolution to the last: their mean.
+        pixels = share * sum(x.numel() / x.shape[1] for x in (seen[0], answer)) / 2
         if self._of_lamps:
             self.lamps += pixels
         else:

@@ -155,6 +155,12 @@ def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
         return _running_child().decode(file, padding)
 
 
+def start() -> None:
+    """Start LibRaw's process, to be ready when it is needed: it takes as long as a small photo."""
+    with _lock, suppress(DecoderError):  # which the first photo will meet again
+        _running_child()
+
+
 # ---------------------------------------------------------------------------------------
 # This process
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nightfix.diffusion import VarianceStabilizer, reference_exposure
-from nightfix.tiling import in_strips
+from nightfix.tiling import in_strips, middle_rows
 
 #: Brightest value, in units of the target's white, that the network is shown.
 CEILING = 2.0
@@ -133,14 +133,14 @@ class FiLM(nn.Module):
         scale, shift = self.project(embedding)[:, :, None, None].chunk(2, 1)
         return torch.addcmul(x + shift, x, scale)
 
-    def after(self, layer: nn.Conv2d, x: Tensor, embedding: Tensor) -> Tensor:
+    def after(self, layer: nn.Conv2d, x: Tensor, embedding: Tensor, *, inside: bool) -> Tensor:
         """Modulate what a convolution makes of features; of one frame, in its weights."""
         if len(embedding) > 1:
-            return self(layer(x), embedding)  # type: ignore[no-any-return]
+            return self(_convolve(layer, x, inside=inside), embedding)  # type: ignore[no-any-return]
         assert layer.bias is not None
         scale, shift = self.project(embedding)[0].float().chunk(2)
         weight, bias = layer.weight * (1 + scale)[:, None, None, None], layer.bias * (1 + scale)
-        return F.conv2d(x, weight, bias + shift, padding=layer.padding)
+        return F.conv2d(x, weight, bias + shift, padding=_padding(inside=inside))
 
 
 def _draw(weight: Tensor, std: float) -> None:
@@ -157,12 +157,24 @@ def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
     return layer
 
 
+def _padding(*, inside: bool) -> tuple[int, int]:
+    """Return the zeros around features, which where rows go on ``inside`` a frame have none."""
+    return (0, 1) if inside else (1, 1)
+
+
+def _convolve(layer: nn.Conv2d, x: Tensor, *, inside: bool) -> Tensor:
+    return F.conv2d(x, layer.weight, layer.bias, padding=_padding(inside=inside))
+
+
 def _activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, _SLOPE, inplace=True)
 
 
 class ConvBlock(nn.Module):
-    """Two plain 3x3 convolutions, the first one modulated by the condition."""
+    """Two plain 3x3 convolutions, the first one modulated by the condition.
+
+    Of rows ``inside`` a frame the outermost two at both ends are not computed.
+    """
 
     radius = 2
 
@@ -172,9 +184,9 @@ class ConvBlock(nn.Module):
         self.film = FiLM(embedding, outputs)
         self.second = _conv3(outputs, outputs)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        x = _activate(self.film.after(self.first, x, embedding))
-        return _activate(self.second(x))
+    def forward(self, x: Tensor, embedding: Tensor, *, inside: bool = False) -> Tensor:
+        x = _activate(self.film.after(self.first, x, embedding, inside=inside))
+        return _activate(_convolve(self.second, x, inside=inside))
 
 
 class NAFBlock(nn.Module):
@@ -198,7 +210,7 @@ class NAFBlock(nn.Module):
         self.narrow = nn.Conv2d(outputs, outputs, 1)
         self.scales = nn.Parameter(torch.full((2, outputs, 1, 1), 0.1))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, *, inside: bool = False) -> Tensor:  # noqa: ARG002
         x = self.match(x)
         gate, value = self.spread(self.expand(x)).chunk(2, 1)
         x = x + self.scales[0] * self.project(self.film(gate * value, embedding))
@@ -221,9 +233,9 @@ class Level(nn.Module):
             for n in range(config.blocks)
         )
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, *, inside: bool = False) -> Tensor:
         for block in self.blocks:
-            x = block(x, embedding)
+            x = block(x, embedding, inside=inside)
         return x
 
 
@@ -263,41 +275,46 @@ class Backbone(nn.Module):
         """
 
         def answer(x: Tensor, *parts: Tensor) -> tuple[Tensor]:
-            return (leave(self.head(x), *parts[-len(frames) :]),)
+            seen = (middle_rows(part, x.shape[2]) for part in parts[-len(frames) :])
+            return (leave(self.head(x), *seen),)
 
         depth, skips = len(self.down), list[Tensor]()
-        start, inputs = enter, tuple(frames)
+        start, inputs, reach = enter, tuple(frames), _ENCODER_REACH
         end: Callable[..., tuple[Tensor, ...]]
-        for n, down in enumerate(self.down):
+        for encoder, down in zip(self.encoder, self.down, strict=False):
             end = partial(_kept_and_reduced, down)
-            skip, x = self._strips(n, self.encoder[n], embedding, inputs, start=start, end=end)
+            skip, x = self._strips(encoder, embedding, inputs, start=start, end=end, reach=reach)
             skips.append(skip)
-            start, inputs = _unchanged, (x,)
+            start, inputs, reach = _unchanged, (x,), 0
         end = _alone if depth else answer
-        (x,) = self._strips(depth, self.encoder[-1], embedding, inputs, start=start, end=end)
+        (x,) = self._strips(self.encoder[-1], embedding, inputs, start=start, end=end, reach=reach)
         for n, up, level in zip(reversed(range(depth)), self.up, self.decoder, strict=True):
             start, inputs = partial(_joined, up), (x, skips.pop())
             end, inputs = (_alone, inputs) if n else (answer, (*inputs, *frames))
-            (x,) = self._strips(n, level, embedding, inputs, start=start, end=end)
+            (x,) = self._strips(level, embedding, inputs, start=start, end=end)
         return x
 
     def _strips(
         self,
-        n: int,
         level: nn.Module,
         embedding: Tensor,
         inputs: tuple[Tensor, ...],
         *,
         start: Callable[..., Tensor],
         end: Callable[..., tuple[Tensor, ...]],
+        reach: int = 0,
     ) -> tuple[Tensor, ...]:
-        """Run one level: on what ``start`` makes of a strip, and ``end`` of its features."""
-        return in_strips(
-            lambda *parts: end(level(start(*parts), embedding), *parts),
-            inputs,
-            halo=self.radius + (0 if n else _ENCODER_REACH),
-            step=2,
-        )
+        """Run one level: on what ``start`` makes of a strip, and ``end`` of its features.
+
+        ``reach``: how many rows up and down ``start`` looks.
+        """
+
+        def run(inside: bool, *parts: Tensor) -> tuple[Tensor, ...]:
+            x = start(*parts)
+            x = middle_rows(x, x.shape[2] - 2 * reach) if inside else x
+            return end(level(x, embedding, inside=inside), *parts)
+
+        return in_strips(run, inputs, halo=self.radius + reach, step=2)
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -38,9 +38,9 @@ _BINNING = 4
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
 
-#: Border read around a lamp, beyond which what the network sees makes no difference where there
-#: is so much light; and sides of the windows it may lie in [packed px].
-_LAMP_CONTEXT, _LAMP_TILES = 48, (32, 64, 128, 256, 512)
+#: Border read around a lamp, beyond which what the network sees brings it no nearer to the truth
+#: where there is so much light; and sides of the windows it may lie in [packed px].
+_LAMP_CONTEXT, _LAMP_TILES = 32, (32, 64, 128, 256, 512)
 
 #: What the network is told of a shake, whichever there is: it is undone afterwards.
 _KEEP_SHAKE = -1.0

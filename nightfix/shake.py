@@ -58,18 +58,19 @@ _SMALLEST = 0.1
 
 
 class _Stage(NamedTuple):
-    """A kernel's side, the sizes of the picture in turn, rounds at each, cost of an edge."""
+    """A kernel's side, rounds at each size of the picture, cost of an edge."""
 
     side: int
-    scales: tuple[float, ...]
     rounds: int
     edge: float
 
 
-_ON_PLANES = _Stage(_COARSE, (0.5, math.sqrt(0.5), 1.0), 12, 5e-3)
-_AT_A_GLANCE = _ON_PLANES._replace(scales=(0.5,), edge=1e-3)
-_CAUTIOUS = _AT_A_GLANCE._replace(scales=_ON_PLANES.scales[1:])
-_ON_MOSAIC = _Stage(KERNEL_SIZE, (math.sqrt(0.5), 1.0), 4, 1e-2)
+_ON_PLANES = _Stage(_COARSE, 12, 5e-3)
+_CAUTIOUS = _ON_PLANES._replace(edge=1e-3)
+_ON_MOSAIC = _Stage(KERNEL_SIZE, 4, 1e-2)
+
+#: Sizes of the picture in turn: at a glance, and those after it.
+_GLANCE, _CLOSER = 0.5, (math.sqrt(0.5), 1.0)
 
 
 def find_shake(picture: Tensor) -> Tensor | None:
@@ -88,24 +89,30 @@ def find_shake(picture: Tensor) -> Tensor | None:
     -----
     A sharp picture has a kernel too, of its lens and its sampling, and one without detail
     goes with any. So a second, cautious kernel is estimated, with more and weaker edges left
-    to the latent picture: where its peak is high, or was at half the size, which takes a
-    seventh of the time, or where the kernel is short, the picture is sharp; where it fills its
-    frame, or the two are not alike, the picture does not tell. Nor does one whose two greens
-    differ: its mosaic is not what its file says, and nothing as fine as that can be undone.
+    to the latent picture: where its peak is high, or where the kernel is short, the picture is
+    sharp; where it fills its frame, or the two are not alike, the picture does not tell. Both
+    are estimated at one size of the picture after the other, and the first that says so ends
+    the search: half the size takes a fourteenth of the time, the next one at most two fifths.
+    A picture whose two greens differ does not tell either: its mosaic is not what its file
+    says, and nothing as fine as that can be undone.
     """
     window = richest_window(picture)
     greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
     if float((greens[0] - greens[1]).abs().mean()) > _UNEQUAL * float(greens.mean()):
         return None
-    glance = _coarse_kernel(window, _AT_A_GLANCE)
-    if not _VAGUE < float(glance.max()) < _SHARP_AT_A_GLANCE:
+    luma, first = _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
+    cautious = _estimated(luma, first, _CAUTIOUS, _GLANCE)
+    if not _VAGUE < float(cautious.max()) < _SHARP_AT_A_GLANCE:
         return None
-    cautious = _estimated(window.mean(0), glance, _CAUTIOUS)
-    if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
-        return None
-    kernel = _coarse_kernel(window, _ON_PLANES)
-    short = _half_length(kernel) < _SHORTEST
-    if short or _likeness(kernel, cautious) < _ALIKE or float(kernel.max()) <= _WIDEST_PEAK:
+    kernel = first
+    for scales in ((_GLANCE, _CLOSER[0]), _CLOSER[1:]):
+        cautious = _estimated(luma, cautious, _CAUTIOUS, scales[-1])
+        if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
+            return None
+        kernel = _estimated(luma, kernel, _ON_PLANES, *scales)
+        if _likeness(kernel, cautious) < _ALIKE:
+            return None
+    if _half_length(kernel) < _SHORTEST or float(kernel.max()) <= _WIDEST_PEAK:
         return None
     return _fine_kernel(window, kernel)
 
@@ -136,7 +143,8 @@ def estimate_shake(picture: Tensor) -> Tensor:
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
     window = richest_window(picture)
-    return _fine_kernel(window, _coarse_kernel(window, _ON_PLANES))
+    luma, first = _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
+    return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
 
 
 def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
@@ -158,12 +166,6 @@ def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
     return picture[:, top : top + side_y, left : left + side_x].float()
 
 
-def _coarse_kernel(window: Tensor, stage: _Stage) -> Tensor:
-    """Estimate a kernel on the mean of the packed planes, shape (17, 17)."""
-    first = _first_kernel(round(stage.side * stage.scales[0]) | 1)
-    return _estimated(window.mean(0), first, stage)
-
-
 def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
     """Go on from a kernel on the packed planes to one on the mosaic, shape (33, 33).
 
@@ -171,7 +173,8 @@ def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
     """
     if min(window.shape[1:]) <= 2 * _COARSE:
         return still()[0]
-    fine = _estimated(interpolate_colors(window[None])[0].mean(0), kernel, _ON_MOSAIC)
+    luma = _normalized(interpolate_colors(window[None])[0].mean(0))
+    fine = _estimated(luma, kernel, _ON_MOSAIC, *_CLOSER)
     if _likeness(_resized_kernel(fine, _COARSE), kernel) < _FOLLOWS:
         return _centered(_resized_kernel(kernel, KERNEL_SIZE))
     return fine
@@ -191,22 +194,30 @@ def _half_length(kernel: Tensor) -> float:
     return math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))
 
 
-def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage) -> Tensor:
-    """Refine a kernel from coarse to fine on a luminance, shape (side, side)."""
+def _normalized(luma: Tensor) -> Tensor:
+    """Bring a luminance near [0, 1], and to sides that transform quickly."""
     rows, columns = (fast_length(n, -1) for n in luma.shape)
     luma = luma[:rows, :columns]
-    luma = luma / luma.flatten().sort().values[int(0.99 * (luma.numel() - 1))].clamp_min(1e-6)
-    luma = luma.clamp(0, 1.5)
-    for scale in stage.scales:
-        seen = _tapered(_resized(luma, scale))
-        side = round(stage.side * scale) | 1
+    bright = luma.flatten().kthvalue(int(0.99 * (luma.numel() - 1)) + 1).values
+    return (luma / bright.clamp_min(1e-6)).clamp_(0, 1.5)
+
+
+def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage, *scales: float) -> Tensor:
+    """Refine a kernel on a luminance at some sizes in turn; its side is that at the last one."""
+    for scale in scales:
+        seen, side = _tapered(_resized(luma, scale)), _side(stage.side, scale)
         if min(seen.shape) <= 2 * side:
-            return still(side=stage.side)[0]
+            return still(side=_side(stage.side, scales[-1]))[0]
         kernel = _resized_kernel(kernel, side)
         for turn in range(stage.rounds):
             latent = _latent_picture(seen, kernel, stage.edge / 1.1**turn)
             kernel = _centered(_fit_kernel(latent, seen, side))
     return kernel
+
+
+def _side(side: int, scale: float) -> int:
+    """Return the side of a kernel on a picture of that size, odd."""
+    return round(side * scale) | 1
 
 
 def _resized(luma: Tensor, scale: float) -> Tensor:
@@ -247,7 +258,8 @@ def _latent_picture(seen: Tensor, kernel: Tensor, edge: float) -> Tensor:
     latent, weight = seen, 2 * edge
     for _ in range(9):
         kept = gradients(latent)
-        kept.mul_(squared(kept) >= edge / weight)
+        # A step function, by signs: torch's comparisons take twice as long.
+        kept.mul_(squared(kept).sub_(edge / weight).sign_().clamp_min_(0))
         spectrum = torch.fft.rfft2(divergence(kept)).mul_(weight).add_(data)
         over = torch.add(power, stiffness, alpha=weight)
         latent = torch.fft.irfft2(divided(spectrum, over), s=size)

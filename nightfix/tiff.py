@@ -8,6 +8,7 @@ from typing import Literal
 
 import imagecodecs
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from nightfix.carried import carried_directories, carried_image_tags, developed_exif
@@ -40,7 +41,8 @@ _RESOLUTION = 300
 #: Strips of about this many bytes before compression.
 _STRIP_BYTES = 1 << 20
 
-#: Higher levels gain nothing on noise: 1.8 % more bytes at 6 for 16 bit, 1 % fewer for floats.
+#: Of ISA-L, three times as fast as libdeflate's lowest, for 2 % more bytes; its higher ones take a
+#: quarter longer and more, for 1 % fewer.
 _LEVEL = 1
 
 _COMPRESSIONS: dict[Compression, int] = {"none": 1, "lossless": 8}
@@ -167,6 +169,6 @@ def _encode_strips(
             return part.tobytes()
         predict = imagecodecs.floatpred_encode if depth == 32 else imagecodecs.delta_encode
         predicted = predict(part, axis=-2)
-        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=_LEVEL))
+        return isal_zlib.compress(predicted, level=_LEVEL)
 
     return in_parallel(encode, range(0, rgb.shape[0], rows))

@@ -281,7 +281,9 @@ def in_strips(
     Parameters
     ----------
     function : callable
-        Takes and returns tensors (B, C, rows, w). A row of an answer depends on rows nearby.
+        Takes whether a strip has its halo at both ends, and tensors (B, C, rows, w); returns
+        tensors. A row of an answer depends on rows nearby. Where the halo is there, an answer may
+        leave rows of it out, as many at either end.
     frames : sequence of Tensor
         Its arguments; one may have more rows than another, by a whole factor.
     halo : int
@@ -292,23 +294,32 @@ def in_strips(
     Returns
     -------
     tuple of Tensor
-        The same as ``function(*frames)``.
+        The same as ``function(False, *frames)``.
     """
     batch, _, rows, width = max(frames, key=lambda frame: frame.shape[2]).shape
     height = max(1, _STRIP // (batch * width * step)) * step
     if height >= rows or torch.is_grad_enabled():
-        return function(*frames)
+        return function(False, *frames)
     halo = -(-halo // step) * step
     answers: list[Tensor] = []
     for top in range(0, rows, height):
         first, last = max(0, top - halo), min(rows, top + height + halo)
         bottom = min(rows, top + height)
-        parts = function(*(_rows(frame, first, last, rows) for frame in frames))
+        inside = first == top - halo and last == bottom + halo
+        parts = function(inside, *(_rows(frame, first, last, rows) for frame in frames))
         answers = answers or [_stretched(part, rows, last - first) for part in parts]
         for answer, part in zip(answers, parts, strict=True):
-            answer_rows = _rows(answer, top, bottom, rows)
-            answer_rows.copy_(_rows(part, top - first, bottom - first, last - first))
+            kept = _rows(answer, top, bottom, rows)
+            if inside:
+                kept.copy_(middle_rows(part, kept.shape[2]))
+            else:
+                kept.copy_(_rows(part, top - first, bottom - first, last - first))
     return tuple(answers)
+
+
+def middle_rows(frame: Tensor, rows: int) -> Tensor:
+    """Return so many rows of the middle of a frame (B, C, H, w)."""
+    return frame.narrow(2, (frame.shape[2] - rows) // 2, rows)
 
 
 def _rows(frame: Tensor, first: int, last: int, rows: int) -> Tensor:

@@ -221,9 +221,9 @@ def test_lamps_are_computed_in_windows_of_their_own(default_restorer, synthetic_
             exact = default_restorer.restore(raw, told, settings).mosaic
     finally:
         hook.remove()
-    assert 0 < own < 0.5 * sizes[0]
+    assert 0 < own < 0.3 * sizes[0]
     assert restored.max() > 4
-    assert (abs(restored - exact) / exact.clip(1)).max() < 1e-3
+    assert (abs(restored - exact) / exact.clip(1)).max() < 3e-3
 
 
 @pytest.mark.parametrize(

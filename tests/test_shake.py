@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from nightfix.deconvolution import KERNEL_SIZE
-from nightfix.shake import estimate_shake, find_shake
+from nightfix.shake import _ON_MOSAIC, _ON_PLANES, estimate_shake, find_shake
 from nightfix.training.blur import blur, random_shake
 from nightfix.training.unprocess import mosaic_planes
 
@@ -89,23 +89,46 @@ ENDLESS = torch.full((17, 17), 1 / 289)
 def test_a_shake_is_one_where_every_estimate_says_so(
     monkeypatch, boxes, glance, cautious, kernel, found
 ):
-    def coarse(window, stage):
-        return glance if len(stage.scales) == 1 else kernel.clone()
+    fine = F.interpolate(kernel[None, None], (33, 33))[0, 0] / 4
+    answers = {_ON_PLANES: kernel.clone(), _ON_MOSAIC: fine}
 
-    def estimated(luma, first, stage):
-        return cautious if first is glance else F.interpolate(first[None, None], (33, 33))[0, 0] / 4
+    def estimated(luma, first, stage, *scales):
+        return answers.get(stage, glance if scales == (0.5,) else cautious)
 
-    monkeypatch.setattr("nightfix.shake._coarse_kernel", coarse)
     monkeypatch.setattr("nightfix.shake._estimated", estimated)
     assert (find_shake(mosaic_planes(boxes)) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("cautious", "kernel"),
+    [
+        pytest.param(stroke(0.3, 0.4, 0.3), WIDE, id="sharp"),
+        pytest.param(WIDE, stroke(0.35, 0.3, 0.35, down=True), id="unlike"),
+    ],
+)
+def test_the_search_ends_at_the_first_size_that_shows_no_shake(
+    monkeypatch, boxes, cautious, kernel
+):
+    seen = set()
+
+    def estimated(luma, first, stage, *scales):
+        seen.update(scales)
+        return kernel if stage is _ON_PLANES else WIDE if scales == (0.5,) else cautious
+
+    monkeypatch.setattr("nightfix.shake._estimated", estimated)
+    assert find_shake(mosaic_planes(boxes)) is None
+    assert 1.0 not in seen
+    assert 0.5 in seen
 
 
 def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxes):
     """As where clapboards, as fine as the mosaic, double it beside itself."""
     coarse, astray = stroke(0.2, 0.2, 0.2, 0.2, 0.2), torch.zeros(33, 33)
     astray[16, 12:21], astray[12:21:8, 12:21] = 0.08, 0.03
-    monkeypatch.setattr("nightfix.shake._coarse_kernel", lambda window, stage: coarse)
-    monkeypatch.setattr("nightfix.shake._estimated", lambda luma, first, stage: astray)
+    answers = {_ON_PLANES: coarse, _ON_MOSAIC: astray}
+    monkeypatch.setattr(
+        "nightfix.shake._estimated", lambda luma, first, stage, *scales: answers[stage]
+    )
     taken = estimate_shake(mosaic_planes(boxes))
     assert taken[12].sum() == pytest.approx(0, abs=1e-4)
     assert taken[16, 12:21].sum() > 0.3

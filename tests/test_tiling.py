@@ -10,6 +10,7 @@ from nightfix.tiling import (
     local_maximum,
     local_mean,
     map_tiles,
+    middle_rows,
     reflect_indices,
     tiles,
     window,
@@ -198,11 +199,15 @@ def test_overlap_costs_at_most_15_percent(shape, tile):
         assert read == [-(-shape[0] // 16) * 16 * -(-shape[1] // 16) * 16], "beyond the grid"
 
 
-def _halved_and_summed(fine: torch.Tensor, coarse: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Look four rows up and down, and answer at both pitches."""
-    blurred = torch.nn.functional.avg_pool2d(fine, 9, 1, 4, count_include_pad=True)
+def _halved_and_summed(
+    inside: bool, fine: torch.Tensor, coarse: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Look four rows up and down, and answer at both pitches; inside, leave these rows out."""
+    blurred = torch.nn.functional.avg_pool2d(
+        fine, 9, 1, (0 if inside else 4, 4), count_include_pad=True
+    )
     reduced = torch.nn.functional.avg_pool2d(blurred, 2)
-    return blurred, reduced + coarse
+    return blurred, reduced + middle_rows(coarse, reduced.shape[2])
 
 
 @pytest.mark.parametrize("height", [2, 8, 62, 64, 130])
@@ -214,8 +219,23 @@ def test_strips_give_the_same_as_the_whole(height, strip, monkeypatch):
     monkeypatch.setattr(tiling, "_STRIP", strip)
     with torch.no_grad():
         strips = in_strips(_halved_and_summed, (fine, coarse), halo=4, step=2)
-    for one, other in zip(strips, _halved_and_summed(fine, coarse), strict=True):
-        assert torch.equal(one, other)
+    for one, other in zip(strips, _halved_and_summed(False, fine, coarse), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_only_strips_with_a_halo_at_both_ends_are_inside(monkeypatch):
+    monkeypatch.setattr(tiling, "_STRIP", 80)
+    seen = []
+
+    def note(inside: bool, x: torch.Tensor) -> tuple[torch.Tensor]:
+        seen.append((inside, x.shape[2]))
+        return (x,)
+
+    frame = torch.arange(26.0)[None, None, :, None].expand(1, 1, 26, 20)
+    with torch.no_grad():
+        (same,) = in_strips(note, (frame,), halo=2, step=2)
+    assert seen == [(False, 6), *[(True, 8)] * 5, (False, 4)]
+    assert torch.equal(same, frame)
 
 
 def test_a_frame_with_gradients_is_one_strip(monkeypatch):
@@ -223,7 +243,7 @@ def test_a_frame_with_gradients_is_one_strip(monkeypatch):
     fine = torch.rand((1, 1, 64, 8), requires_grad=True)
     calls = []
 
-    def note(x: torch.Tensor) -> tuple[torch.Tensor]:
+    def note(_: bool, x: torch.Tensor) -> tuple[torch.Tensor]:
         calls.append(x.shape)
         return (2 * x,)
 

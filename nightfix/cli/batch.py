@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nightfix import events
+from nightfix import decoder, events
 from nightfix.batch import enhance_many, without_clashes
 from nightfix.cli.boundary import INTERRUPTED, exit_code
 from nightfix.cli.console import Display, Loudness, left_out_line, print_line
@@ -128,6 +128,7 @@ class Batch:
     def _load(self) -> Restorer | None:
         """Build the network once."""
         if self._restorer is None and self.options.restore:
+            decoder.start()  # which gets ready while torch is imported
             from nightfix.restorer import Restorer
 
             try:
