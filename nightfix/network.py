@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nightfix.diffusion import VarianceStabilizer, reference_exposure
-from nightfix.tiling import in_strips, middle_rows
+from nightfix.tiling import Area, in_strips, middle_rows
 
 #: Brightest value, in units of the target's white, that the network is shown.
 CEILING = 2.0
@@ -267,11 +267,13 @@ class Backbone(nn.Module):
         embedding: Tensor,
         enter: Callable[..., Tensor],
         leave: Callable[..., Tensor],
+        inner: Area,
     ) -> Tensor:
         """Run the levels, each of them strip by strip.
 
         ``enter`` makes the finest level's features of a strip of ``frames``, ``leave`` the
-        result of the head's answer and that strip.
+        result of the head's answer and that strip. Of every level the decoder computes what
+        the result in ``inner`` depends on.
         """
 
         def answer(x: Tensor, *parts: Tensor) -> tuple[Tensor]:
@@ -288,11 +290,27 @@ class Backbone(nn.Module):
             start, inputs, reach = _unchanged, (x,), 0
         end = _alone if depth else answer
         (x,) = self._strips(self.encoder[-1], embedding, inputs, start=start, end=end, reach=reach)
+        wanted, seen = self._areas(inner, frames[0].shape[2:])
+        x = wanted[depth].of(x)
         for n, up, level in zip(reversed(range(depth)), self.up, self.decoder, strict=True):
-            start, inputs = partial(_joined, up), (x, skips.pop())
-            end, inputs = (_alone, inputs) if n else (answer, (*inputs, *frames))
+            start, inputs = partial(_joined, up), (x, seen[n].of(skips.pop()))
+            end, inputs = (_alone, inputs) if n else (answer, (*inputs, *map(seen[0].of, frames)))
             (x,) = self._strips(level, embedding, inputs, start=start, end=end)
-        return x
+            x = wanted[n].seen_from(seen[n]).of(x)
+        return inner.seen_from(wanted[0]).of(x)
+
+    def _areas(self, inner: Area, size: Sequence[int]) -> tuple[list[Area], list[Area]]:
+        """Return what is wanted of each level's decoder, and what that has to see for it.
+
+        The deepest level, which has no decoder, comes last among the first. All begins with
+        ``inner`` up to the coarsest grid, so that whole frames stay whole.
+        """
+        depth = len(self.down)
+        wanted, seen = [inner.grown(0, 1 << depth, size)], []
+        for n in range(depth):
+            seen.append(wanted[n].grown(self.radius, 2, [side >> n for side in size]))
+            wanted.append(Area(*(range(a.start // 2, a.stop // 2) for a in seen[n])))
+        return wanted, seen
 
     def _strips(
         self,
@@ -415,6 +433,8 @@ class Denoiser(nn.Module):
         capture: Tensor,
         condition: Condition,
         deconvolved: Tensor | None = None,
+        *,
+        inner: Area | None = None,
     ) -> Tensor:
         """Estimate the scene.
 
@@ -430,16 +450,19 @@ class Denoiser(nn.Module):
         deconvolved : Tensor or None, same shape
             The sample with its shake undone (:func:`nightfix.deconvolution.deconvolve`), where the
             shake is known; None takes the sample as it is.
+        inner : Area or None
+            The rows and columns that are wanted; None means all.
 
         Returns
         -------
-        Tensor, shape (B, 4, h, w), float32
+        Tensor, shape (B, 4, h, w) or those of ``inner``, float32
             The fully exposed scene, same scale. Not clipped.
         """
         frames = (sample, capture) if deconvolved is None else (sample, capture, deconvolved)
+        inner = inner or Area(*(range(side) for side in sample.shape[2:]))
         embedding = self.embed(condition.numbers())
         enter, leave = partial(self._enter, condition), partial(self._leave, condition)
-        return self.backbone(frames, embedding, enter, leave)  # type: ignore[no-any-return]
+        return self.backbone(frames, embedding, enter, leave, inner)  # type: ignore[no-any-return]
 
     def _enter(self, condition: Condition, *frames: Tensor) -> Tensor:
         """Return what the backbone sees of the frames."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from nightfix.network import Condition, condition_of
 from nightfix.progress import Progress, no_progress
 from nightfix.raw import RawImage, packed_planes
 from nightfix.shake import estimate_shake, find_shake, richest_window
-from nightfix.tiling import FADE, border_of, local_maximum, local_mean, map_tiles, tiles
+from nightfix.tiling import FADE, Area, border_of, local_maximum, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
@@ -297,7 +298,7 @@ class _Frame:
         variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
         error = remaining_error(variance)
         return map_tiles(
-            lambda tile: deconvolve(tile, kernel, error, saturation=ratio),
+            lambda tile, inner: inner.of(deconvolve(tile, kernel, error, saturation=ratio)),
             (picture,),
             tile=_UNSHAKEN_TILE,
             context=CONTEXT,
@@ -337,7 +338,7 @@ class _Frame:
             done = self.done
             try:
                 return map_tiles(
-                    lambda *tiles: self._network(condition, *tiles, transposed=transposed),
+                    partial(self._network, condition, transposed=transposed),
                     (self.capture,) if sample is None else (self.capture, sample),
                     tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
                     context=reach if whole else _LAMP_CONTEXT,
@@ -356,7 +357,9 @@ class _Frame:
             self.tile = max(self.tile // 2, multiple)
 
     @torch.inference_mode()
-    def _network(self, condition: Condition, *frames: Tensor, transposed: bool) -> Tensor:
+    def _network(
+        self, condition: Condition, *frames: Tensor, inner: Area, transposed: bool
+    ) -> Tensor:
         """Run the network on tiles of the capture, and of a sample that is another."""
         capture, *samples = (
             (transpose_planes(frame) if transposed else frame).to(
@@ -365,9 +368,11 @@ class _Frame:
             for frame in frames
         )
         capture.mul_(condition.ratio)  # a copy of its own, so the frame stays as it is
+        sample = samples[0] if samples else capture
+        inner = Area(inner.columns, inner.rows) if transposed else inner
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(samples[0] if samples else capture, capture, condition)
+            answer: Tensor = self.network(sample, capture, condition, inner=inner)
         answer = answer.float().cpu()
         return transpose_planes(answer) if transposed else answer
 

@@ -35,12 +35,40 @@ class Tile(NamedTuple):
     width: int
 
 
-class _Window(NamedTuple):
-    """A tile of a frame, and the rows and columns that are read for it."""
+class Area(NamedTuple):
+    """Rows and columns of a frame."""
 
-    part: Tile
     rows: range
     columns: range
+
+    def of(self, frame: Tensor) -> Tensor:
+        """Return a view of them, shape (..., len(rows), len(columns))."""
+        rows, columns = self
+        return frame[..., rows.start : rows.stop, columns.start : columns.stop]
+
+    def seen_from(self, other: Area) -> Area:
+        """Return the same rows and columns, counted from the first ones of another area."""
+        pairs = zip(self, other, strict=True)
+        return Area(*(range(a.start - b.start, a.stop - b.start) for a, b in pairs))
+
+    def grown(self, by: int, multiple: int, size: Sequence[int]) -> Area:
+        """Return it with so many around it and up to a grid, but not beyond a frame's size."""
+        return Area(
+            *(
+                range(
+                    max(0, a.start - by) // multiple * multiple, min(n, _up(a.stop + by, multiple))
+                )
+                for a, n in zip(self, size, strict=True)
+            )
+        )
+
+
+class _Window(NamedTuple):
+    """A tile of a frame, what is read for it, and what of it is answered, its fade with it."""
+
+    part: Tile
+    read: Area
+    answered: Area
 
 
 def tiles(shape: tuple[int, int], tile: int, multiple: int, border: int) -> list[Tile]:
@@ -146,8 +174,9 @@ def map_tiles(
     Parameters
     ----------
     function : callable
-        Takes a tensor (n, 4, h, w) a frame, whose sides are multiples of ``multiple`` and
-        returns one alike: one window, or several small ones.
+        Takes a tensor (n, 4, h, w) a frame, whose sides are multiples of ``multiple``, of one
+        window or several small ones, and ``inner``, the :class:`Area` for which it is asked;
+        returns the answer there, shape (n, 4, rows, columns).
     frames : tuple of Tensor, each of shape (4, H, W)
         Sample and capture, or whatever the function takes; packed.
     tile : int
@@ -173,22 +202,20 @@ def map_tiles(
     """
     height, width = frames[0].shape[1:]
     border = border_of(context, multiple, fade)
-    windows = [
-        _Window(
-            part,
-            _read((part.top, part.height, height), border, multiple),
-            _read((part.left, part.width, width), border, multiple),
-        )
-        for part in tiles((height, width), tile, multiple, border)
-        if wanted is None or bool(_reach(wanted, part, fade).any())
-    ]
+    windows = []
+    for part in tiles((height, width), tile, multiple, border):
+        down, across = (part.top, part.height, height), (part.left, part.width, width)
+        answered = Area(_faded(down, fade), _faded(across, fade))
+        if wanted is None or bool(answered.of(wanted).any()):
+            read = Area(_read(down, border, multiple), _read(across, border, multiple))
+            windows.append(_Window(part, read, answered))
     result: Tensor | None = None
     for group in _together(windows, min(at_once, _STRIP)):
-        answers = function(*(_cut(frame, group) for frame in frames))
+        answers = function(*(_cut(frame, group) for frame in frames), inner=_inner(group[0]))
         # Not before the first answer, when the function's own memory is free again.
         result = torch.zeros_like(frames[0]) if result is None else result
-        for answer, (part, rows, columns) in zip(answers, group, strict=True):
-            _blend(result, answer, part, (rows.start, columns.start), fade)
+        for answer, window in zip(answers, group, strict=True):
+            _blend(result, answer, window, fade)
             advance()
     return torch.zeros_like(frames[0]) if result is None else result
 
@@ -202,11 +229,17 @@ def border_of(context: int, multiple: int, fade: int = FADE) -> int:
     return _up(max(0, context - multiple + 1), multiple) + _up(fade, multiple)
 
 
-def _read(place: tuple[int, int, int], border: int, multiple: int) -> range:
-    """Return what is read along one axis for a window: its border, but not beyond the frame.
+def _faded(place: tuple[int, int, int], fade: int) -> range:
+    """Return what a window answers along one axis.
 
     ``place``: where it starts, its length and that of the axis.
     """
+    start, length, size = place
+    return range(max(0, start - fade), min(size, start + length + fade))
+
+
+def _read(place: tuple[int, int, int], border: int, multiple: int) -> range:
+    """Return what is read along one axis for a window: its border, but not beyond the frame."""
     start, length, size = place
     stop = start + _up(length, multiple) + border
     return range(max(start - border, 0), min(stop, _up(size, multiple)))
@@ -217,26 +250,32 @@ def _up(value: int, multiple: int) -> int:
 
 
 def _together(windows: list[_Window], at_once: int) -> Iterator[list[_Window]]:
-    """Put windows of one size together that have no more samples than those."""
-    for (height, width), alike in itertools.groupby(windows, _size):
+    """Put windows alike together that have no more samples than those."""
+    for ((height, width), _), alike in itertools.groupby(windows, _shape):
         same, count = list(alike), max(1, at_once // (height * width))
         yield from (same[first : first + count] for first in range(0, len(same), count))
 
 
-def _size(window: _Window) -> tuple[int, int]:
-    return len(window.rows), len(window.columns)
+def _shape(window: _Window) -> tuple[tuple[int, int], Area]:
+    """Return the size of what is read for a window, and what is wanted of that."""
+    rows, columns = window.read
+    return (len(rows), len(columns)), _inner(window)
+
+
+def _inner(window: _Window) -> Area:
+    return window.answered.seen_from(window.read)
 
 
 def _cut(frame: Tensor, group: list[_Window]) -> Tensor:
     """Copy windows of one size from a frame that goes on as its mirror image, (n, C, h, w)."""
-    size = _size(group[0])
+    size, _ = _shape(group[0])
     cuts = frame.new_empty(len(group), *size, frame.shape[0]).permute(0, 3, 1, 2)
-    for cut, (_, rows, columns) in zip(cuts, group, strict=True):
+    for cut, (_, read, _) in zip(cuts, group, strict=True):
         across, along = (
-            reflect_indices(part.start, part.stop, length).to(frame.device)
-            for part, length in zip((rows, columns), frame.shape[1:], strict=True)
+            reflect_indices(places.start, places.stop, length).to(frame.device)
+            for places, length in zip(read, frame.shape[1:], strict=True)
         )
-        inside = frame[:, rows.start : rows.stop, columns.start : columns.stop]
+        inside = read.of(frame)
         height, width = inside.shape[1:]
         cut[:, :height, :width] = inside
         # Looking samples up by their indices is slow: only those beyond the frame.
@@ -245,24 +284,18 @@ def _cut(frame: Tensor, group: list[_Window]) -> Tensor:
     return cuts
 
 
-def _reach(wanted: Tensor, part: Tile, fade: int) -> Tensor:
-    top, left = max(0, part.top - fade), max(0, part.left - fade)
-    return wanted[top : part.top + part.height + fade, left : part.left + part.width + fade]
-
-
-def _blend(result: Tensor, answer: Tensor, part: Tile, origin: tuple[int, int], fade: int) -> None:
-    """Add the answer of one window, read from ``origin``, to where it belongs, weighted."""
-    reach = []
-    for start, length, size, first in zip(
-        (part.top, part.left), (part.height, part.width), result.shape[1:], origin, strict=True
-    ):
-        begin, end = max(0, start - fade), min(size, start + length + fade)
-        weights = window(start, length, size, fade)[begin - start + fade : end - start + fade]
-        reach.append((slice(begin, end), slice(begin - first, end - first), weights))
-    (rows, own_rows, across), (columns, own_columns, along) = reach
-    weights = (across[:, None] * along).to(answer.device)
-    for whole, plane in zip(result, answer, strict=True):
-        whole[rows, columns] += (plane[own_rows, own_columns] * weights).to(result.device)
+def _blend(result: Tensor, answer: Tensor, place: _Window, fade: int) -> None:
+    """Add the answer of one window to where it belongs, weighted."""
+    part, answered = place.part, place.answered
+    across, along = (
+        window(start, length, size, fade)[places.start - start + fade :][: len(places)]
+        for start, length, size, places in zip(
+            part[:2], part[2:], result.shape[1:], answered, strict=True
+        )
+    )
+    weights = (across[:, None] * along).to(result.device)
+    for whole, plane in zip(answered.of(result), answer.to(result.device), strict=True):
+        whole.addcmul_(plane, weights)
 
 
 def in_strips(

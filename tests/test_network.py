@@ -12,6 +12,7 @@ from nightfix.network import (
     condition_of,
     parameter_count,
 )
+from nightfix.tiling import Area
 
 SMALL = {
     "unet": NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8),
@@ -103,10 +104,10 @@ def test_windows_read_all_that_reaches_what_they_answer_for(config):
     reads = []
 
     def run(tile, context):
-        def forward(sample):
+        def forward(sample, inner):
             reads.append(sample.shape[-1])
             with torch.no_grad():
-                return network(sample, sample, CONDITION)
+                return network(sample, sample, CONDITION, inner=inner)
 
         settings = {"tile": tile, "context": context, "multiple": network.multiple}
         return tiling.map_tiles(forward, (x,), **settings)
@@ -115,6 +116,28 @@ def test_windows_read_all_that_reaches_what_they_answer_for(config):
     torch.testing.assert_close(run(64, network.receptive_radius), whole, atol=2e-6, rtol=0)
     assert max(reads[1:]) < 192
     assert (run(64, 0) - whole).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+@pytest.mark.parametrize(
+    "inner",
+    [Area(range(30, 66), range(48, 80)), Area(range(5), range(91, 96)), Area(range(96), range(3))],
+    ids=["middle", "corner", "edge"],
+)
+@pytest.mark.parametrize("strip", [10**6, 600], ids=["at once", "in strips"])
+def test_a_part_comes_out_as_in_the_whole(config, inner, strip, monkeypatch):
+    """And less is computed for it."""
+    monkeypatch.setattr(tiling, "_STRIP", strip)
+    network, x = lively(config), frame(1, 96)
+    computed = []
+    for level in network.backbone.decoder:
+        level.register_forward_hook(lambda _, __, answer: computed.append(answer.numel()))
+    with torch.no_grad():
+        whole = network(x, x, CONDITION)
+        operations = sum(computed)
+        part = network(x, x, CONDITION, inner=inner)
+    torch.testing.assert_close(part, inner.of(whole), atol=2e-6, rtol=0)
+    assert sum(computed) - operations < operations
 
 
 @pytest.mark.parametrize("adaptive", [False, True])

@@ -16,6 +16,11 @@ from nightfix.tiling import (
     window,
 )
 
+def answered(function):
+    """Make of a function of whole windows one that answers what is asked of it."""
+    return lambda *frames, inner: inner.of(function(*frames))
+
+
 SHAPES = [(1, 1), (5, 40), (64, 64), (70, 133)]
 
 
@@ -34,7 +39,7 @@ def test_windows_add_up_to_one(size, tile, fade):
 @pytest.mark.parametrize("tile", [16, 48, 512])
 def test_identity_comes_back(shape, tile):
     frame = torch.rand((4, *shape), generator=torch.Generator().manual_seed(1))
-    result = map_tiles(lambda x, y: x, (frame, frame), tile=tile, context=20, multiple=16)
+    result = map_tiles(answered(lambda x, y: x), (frame, frame), tile=tile, context=20, multiple=16)
     assert torch.allclose(result, frame, atol=1e-6)
 
 
@@ -45,8 +50,8 @@ def test_a_filter_within_the_context_gives_the_same_pixels_in_any_tile(tile):
     def blur(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
-    whole = map_tiles(blur, (frame, frame), tile=512, context=8, multiple=16)
-    cut = map_tiles(blur, (frame, frame), tile=tile, context=8, multiple=16)
+    whole = map_tiles(answered(blur), (frame, frame), tile=512, context=8, multiple=16)
+    cut = map_tiles(answered(blur), (frame, frame), tile=tile, context=8, multiple=16)
     assert torch.allclose(whole, cut, atol=1e-6)
 
 
@@ -62,7 +67,7 @@ def test_small_windows_of_one_size_are_computed_together(at_once, groups):
         return x
 
     samples = at_once * side**2
-    result = map_tiles(note, (frame,), tile=32, context=16, multiple=16, at_once=samples)
+    result = map_tiles(answered(note), (frame,), tile=32, context=16, multiple=16, at_once=samples)
     assert torch.allclose(result, frame, atol=1e-6)
     assert [shape[0] for shape in seen if shape[2:] == (side, side)] == groups
     assert sum(shape[0] for shape in seen) == 25
@@ -72,7 +77,7 @@ def test_no_more_is_computed_together_than_a_strip(monkeypatch):
     frame, counts = torch.rand(4, 160, 160), []
     monkeypatch.setattr(tiling, "_STRIP", 2 * 96**2)
     map_tiles(
-        lambda x: (counts.append(x.shape[0] * x.shape[2] * x.shape[3]), x)[1],
+        answered(lambda x: (counts.append(x.shape[0] * x.shape[2] * x.shape[3]), x)[1]),
         (frame,),
         tile=32,
         context=16,
@@ -94,7 +99,7 @@ def test_windows_computed_together_are_those_computed_alone(fade):
 
     settings = {"tile": 16, "context": 16, "multiple": 16, "fade": fade, "wanted": wanted}
     alone, together = (
-        map_tiles(blur, frames, **settings, at_once=at_once) for at_once in (0, 10**6)
+        map_tiles(answered(blur), frames, **settings, at_once=at_once) for at_once in (0, 10**6)
     )
     assert alone.abs().amax(0)[wanted].min() > 0
     assert bool((alone == 0).any())
@@ -110,7 +115,7 @@ def test_windows_have_sides_of_the_multiple(shape):
         return x
 
     frame = torch.zeros((4, *shape))
-    map_tiles(note, (frame, frame), tile=32, context=10, multiple=16)
+    map_tiles(answered(note), (frame, frame), tile=32, context=10, multiple=16)
     assert {side % 16 for side in sides} == {0}
 
 
@@ -125,7 +130,7 @@ def test_windows_without_a_wanted_sample_are_left_out():
         return x
 
     result = map_tiles(
-        note, (frame, frame), tile=32, context=16, multiple=16, fade=0, wanted=wanted
+        answered(note), (frame, frame), tile=32, context=16, multiple=16, fade=0, wanted=wanted
     )
     assert len(calls) == 1
     assert result[0, 40, 50] == 1
@@ -136,7 +141,7 @@ def test_every_tile_is_counted():
     counted = []
     frame = torch.ones((4, 64, 40))
     map_tiles(
-        lambda x, y: x,
+        answered(lambda x, y: x),
         (frame, frame),
         tile=32,
         context=0,
@@ -193,7 +198,7 @@ def test_overlap_costs_at_most_15_percent(shape, tile):
         return x
 
     frame = torch.empty((1, 1, 1)).expand(1, *shape)
-    map_tiles(note, (frame,), tile=tile, context=109, multiple=16)
+    map_tiles(answered(note), (frame,), tile=tile, context=109, multiple=16)
     assert 1 <= sum(read) / (shape[0] * shape[1]) <= 1.15
     if len(read) == 1:
         assert read == [-(-shape[0] // 16) * 16 * -(-shape[1] // 16) * 16], "beyond the grid"
@@ -262,7 +267,7 @@ def test_what_lies_beyond_the_frame_is_not_read_where_it_is_not_wanted(tile):
         sizes.append(tuple(part.shape[2:]))
         return part
 
-    result = map_tiles(same, (frame,), tile=tile, context=4, multiple=1)
+    result = map_tiles(answered(same), (frame,), tile=tile, context=4, multiple=1)
     assert torch.allclose(result, frame, atol=1e-6)
     if tile < 50:
         assert len(sizes) > 1
