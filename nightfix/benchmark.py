@@ -212,6 +212,9 @@ def _measure_apart(case: Case, photo: Path) -> Measurement:
 
 def _serve() -> None:
     """Measure one case and write the result on stdout. Runs in the child only."""
+    from nightfix import decoder
+
+    decoder.start()  # as ``nightfix enhance`` does, to get ready while torch is imported
     import torch  # before anything is measured: its own memory is not ours
 
     torch.set_grad_enabled(False)
@@ -238,9 +241,6 @@ def measure(case: Case, photo: Path) -> Measurement:
     -------
     Measurement
     """
-    from nightfix import decoder
-
-    decoder.start()
     before = _peak_memory()
     from nightfix.conditioning import Settings, condition
     from nightfix.isp import develop
