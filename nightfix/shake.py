@@ -53,6 +53,9 @@ _UNEQUAL = 0.1
 #: Largest window a kernel is estimated on [packed px].
 _WINDOW = 640
 
+#: Times that edges are tied to the latent picture, each time twice as closely.
+_SPLITS = 9
+
 _RIDGE = 0.02
 _SMALLEST = 0.1
 
@@ -63,6 +66,14 @@ class _Stage(NamedTuple):
     side: int
     rounds: int
     edge: float
+
+
+class _View(NamedTuple):
+    """A picture at one size: itself, its Fourier transform, and that of the Laplacian there."""
+
+    seen: Tensor
+    spectrum: Tensor
+    stiffness: Tensor
 
 
 _ON_PLANES = _Stage(_COARSE, 12, 5e-3)
@@ -208,10 +219,11 @@ def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage, *scales: float) -> T
         seen, side = _tapered(_resized(luma, scale)), _side(stage.side, scale)
         if min(seen.shape) <= 2 * side:
             return still(side=_side(stage.side, scales[-1]))[0]
+        view = _View(seen, torch.fft.rfft2(seen), laplacian((seen.shape[0], seen.shape[1])))
         kernel = _resized_kernel(kernel, side)
         for turn in range(stage.rounds):
-            latent = _latent_picture(seen, kernel, stage.edge / 1.1**turn)
-            kernel = _centered(_fit_kernel(latent, seen, side))
+            latent = _latent_picture(view, kernel, stage.edge / 1.1**turn)
+            kernel = _centered(_fit_kernel(latent, view, side))
     return kernel
 
 
@@ -250,30 +262,31 @@ def _tapered(luma: Tensor) -> Tensor:
     return torch.lerp(luma.mean(), luma, weight)
 
 
-def _latent_picture(seen: Tensor, kernel: Tensor, edge: float) -> Tensor:
-    """Solve |k * x - y|^2 + edge |grad x|_0 for x by half-quadratic splitting."""
-    size = (seen.shape[0], seen.shape[1])
-    shaken, stiffness = response(kernel, size), laplacian(size)
-    data, power = torch.fft.rfft2(seen).mul_(shaken.conj()), shaken.abs().square_()
-    latent, weight = seen, 2 * edge
-    for _ in range(9):
-        kept = gradients(latent)
+def _latent_picture(view: _View, kernel: Tensor, edge: float) -> Tensor:
+    """Solve |k * x - y|^2 + edge |grad x|_0 for the transform of x by half-quadratic splitting."""
+    size = (view.seen.shape[0], view.seen.shape[1])
+    shaken = response(kernel, size)
+    data, power = view.spectrum * shaken.conj(), shaken.abs().square_()
+    latent, weight = view.spectrum, 2 * edge
+    for turn in range(_SPLITS):
+        kept = gradients(torch.fft.irfft2(latent, s=size) if turn else view.seen)
         # A step function, by signs: torch's comparisons take twice as long.
         kept.mul_(squared(kept).sub_(edge / weight).sign_().clamp_min_(0))
-        spectrum = torch.fft.rfft2(divergence(kept)).mul_(weight).add_(data)
-        over = torch.add(power, stiffness, alpha=weight)
-        latent = torch.fft.irfft2(divided(spectrum, over), s=size)
+        tied = torch.fft.rfft2(divergence(kept)).mul_(weight).add_(data)
+        latent = divided(tied, torch.add(power, view.stiffness, alpha=weight))
         weight *= 2
     return latent
 
 
-def _fit_kernel(latent: Tensor, seen: Tensor, side: int) -> Tensor:
-    """Find the kernel that maps the gradients of one picture to those of the other."""
-    size = (seen.shape[0], seen.shape[1])
-    sharp, shaken = torch.fft.rfft2(gradients(latent)), torch.fft.rfft2(gradients(seen))
-    power = (sharp.abs() ** 2).sum(0)
-    ratio = (sharp.conj() * shaken).sum(0) / (power + _RIDGE * power.mean() + 1e-12)
-    full = torch.fft.irfft2(ratio, s=size)
+def _fit_kernel(latent: Tensor, view: _View, side: int) -> Tensor:
+    """Find the kernel that maps the gradients of one picture to those of the other.
+
+    In the Fourier domain a gradient is a factor, whose square is the Laplacian's.
+    """
+    power = latent.abs().square_().mul_(view.stiffness)
+    over = power + (_RIDGE * power.mean() + 1e-12)
+    ratio = divided(latent.conj() * view.spectrum, over).mul_(view.stiffness)
+    full = torch.fft.irfft2(ratio, s=(view.seen.shape[0], view.seen.shape[1]))
     kernel = torch.roll(full, (side // 2, side // 2), (0, 1))[:side, :side].clamp_min(0)
     if float(kernel.max()) == 0:
         return _first_kernel(side)

@@ -397,10 +397,10 @@ def _cell_means(frame: Tensor, side: int, axis: int) -> Tensor:
     """
     length = frame.shape[axis]
     whole = length // side * side
-    cells = [frame.narrow(axis, 0, whole).unflatten(axis, (-1, side)).mean(axis)]
+    cells = [torch.unflatten(frame.narrow(axis, 0, whole), axis, (-1, side)).mean(axis)]
     for start, stop in ((-side, 0), (whole, _up(length, side) + side)):
         places = reflect_indices(start, stop, length).to(frame.device)
-        ends = frame.index_select(axis, places).unflatten(axis, (-1, side))
+        ends = torch.unflatten(frame.index_select(axis, places), axis, (-1, side))
         cells.append(ends.mean(axis))
     inside, before, after = cells
     return torch.cat([before, inside, after], axis)

@@ -143,8 +143,9 @@ def test_a_shake_is_undone_in_place_of_the_exposed_passes(
     monkeypatch.setattr(
         type(tiny_restorer.network),
         "forward",
-        lambda self, sample, capture, condition, inner: told.append(condition.blur.item())
-        or inner.of(sample),
+        lambda self, sample, capture, condition, inner: (
+            told.append(condition.blur.item()) or inner.of(sample)
+        ),
     )
     measured_shake(kernel)
     asked = dataclasses.replace(conditioning(), blur=wanted)

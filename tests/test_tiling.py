@@ -16,6 +16,7 @@ from nightfix.tiling import (
     window,
 )
 
+
 def answered(function):
     """Make of a function of whole windows one that answers what is asked of it."""
     return lambda *frames, inner: inner.of(function(*frames))
