@@ -69,6 +69,7 @@ def result_event(result: Result) -> Event:
         ratio=ratio,
         noise=noise,
         steps=result.steps,
+        shake=None if result.shake is None else round(result.shake, 1),
         notes=list(result.notes),
         seconds={
             "read": round(timings.read, 3),

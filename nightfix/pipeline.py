@@ -104,13 +104,15 @@ class Result:
 
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
-    (``steps``), what to know of it (``notes``) and the time it took (``timings``).
+    (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
+    what to know of it (``notes``) and the time it took (``timings``).
     """
 
     path: Path
     outputs: tuple[Path, ...]
     conditioning: Conditioning | None = None
     steps: int = 0
+    shake: float | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
     timings: Timings = field(default_factory=Timings)
@@ -139,6 +141,7 @@ class Prepared:
     record: Record
     notes: tuple[str, ...]
     timings: Timings
+    shake: float | None = None
 
 
 def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
@@ -316,7 +319,8 @@ def restore(
         announce(f"note: {note}")
     started = time.perf_counter()
     whole = replace(options.settings, strength=100.0)
-    restored = restorer.restore(raw, conditioning, whole, progress)
+    shakes: list[float] = []
+    restored = restorer.restore(raw, conditioning, whole, progress, shakes.append)
     ratio = conditioning.amplification.ratio
     restored = blend(
         raw,
@@ -327,8 +331,21 @@ def restore(
         ceiling=min(ratio, 2**options.settings.headroom),
     )
     timings = replace(prepared.timings, network=time.perf_counter() - started)
-    record = _record(prepared, conditioning, restorer)
-    return replace(prepared, raw=restored, timings=timings, record=record)
+    shaken = replace(
+        prepared,
+        raw=restored,
+        shake=shakes[0] if shakes else None,
+        notes=prepared.notes + tuple(shake_note(length, options.deblur) for length in shakes),
+        timings=timings,
+    )
+    return replace(shaken, record=_record(shaken, conditioning, restorer))
+
+
+def shake_note(length: float, deblur: bool | None) -> str:
+    """Return what a user is told of a shake of some length [px] that was undone."""
+    if deblur:
+        return f"a shake of some {length:.0f} px was undone"
+    return f"a shake of some {length:.0f} px was found and undone; --no-deblur keeps it"
 
 
 def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
@@ -347,6 +364,7 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         seed=str(settings.seed),
         deterministic=str(settings.deterministic),
         deblur="" if conditioning.blur is None else str(conditioning.blur),
+        shake="" if prepared.shake is None else f"{prepared.shake:.1f}",
         noise=f"{noise.a!r} {noise.b!r}",
         computed=f"{restorer.device} {precision(restorer)}",
         fingerprint=prepared.fingerprint,
@@ -385,6 +403,7 @@ def write(prepared: Prepared) -> Result:
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
         steps=passes(options.settings, conditioning) if conditioning else 0,
+        shake=prepared.shake,
         notes=notes,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )

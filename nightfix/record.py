@@ -26,6 +26,8 @@ class Record:
         "True" if expected light was added between passes, not drawn photons.
     deblur : str
         "True", "False", or "" if it was left open.
+    shake : str
+        Length of the shake that was undone [px]; "" if none was.
     noise : str
         a and b of variance = a*x + b, with white at 1.
     chroma : str
@@ -49,6 +51,7 @@ class Record:
     seed: str = ""
     deterministic: str = ""
     deblur: str = ""
+    shake: str = ""
     noise: str = ""
     computed: str = ""
     fingerprint: str = ""

@@ -23,7 +23,7 @@ from nightfix.errors import CropError
 from nightfix.fingerprint import settings_fingerprint
 from nightfix.isp import develop
 from nightfix.isp.orientation import orient
-from nightfix.pipeline import EnhanceOptions
+from nightfix.pipeline import EnhanceOptions, shake_note
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.raw import Area, RawImage, read_raw
 
@@ -126,7 +126,13 @@ def preview(
             _kept_at(cache, path, whole, weights, "shake"),
             lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
         )
-        restored = restorer.restore(part, told, whole.settings, progress)
+        restored = restorer.restore(
+            part,
+            told,
+            whole.settings,
+            progress,
+            lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
+        )
         _keep(kept, restored.mosaic)
     else:
         restored = replace(part, mosaic=mosaic, baseline_exposure=0.0)

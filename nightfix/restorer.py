@@ -24,9 +24,9 @@ from nightfix.device import (
 from nightfix.diffusion import expose, exposure_schedule
 from nightfix.errors import DeviceMemoryError
 from nightfix.network import Condition, condition_of
-from nightfix.progress import Progress, no_progress
+from nightfix.progress import Progress, Shaken, no_progress, no_shake
 from nightfix.raw import RawImage, packed_planes
-from nightfix.shake import estimate_shake, find_shake, richest_window
+from nightfix.shake import estimate_shake, find_shake, richest_window, shake_length
 from nightfix.tiling import FADE, Area, border_of, local_maximum, local_mean, map_tiles, tiles
 from nightfix.weights import DEFAULT_WEIGHTS, load_weights
 
@@ -96,6 +96,7 @@ class Restorer:
         conditioning: Conditioning,
         settings: Settings | None = None,
         progress: Progress = no_progress,
+        shaken: Shaken = no_shake,
     ) -> RawImage:
         """Remove noise and shake from a photo and bring it to the target's brightness.
 
@@ -109,6 +110,8 @@ class Restorer:
             Passes, strength, headroom, seed, tile.
         progress : callable
             Called with tiles done and tiles in all.
+        shaken : callable
+            Called with the length of a shake that is undone [mosaic px].
 
         Returns
         -------
@@ -122,7 +125,7 @@ class Restorer:
             If even the smallest tile does not fit.
         """
         capture = torch.from_numpy(packed_planes(raw))
-        restored = self.restore_packed(capture, conditioning, settings, progress)
+        restored = self.restore_packed(capture, conditioning, settings, progress, shaken)
         del capture
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
@@ -173,6 +176,7 @@ class Restorer:
         conditioning: Conditioning,
         settings: Settings | None = None,
         progress: Progress = no_progress,
+        shaken: Shaken = no_shake,
     ) -> Tensor:
         """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
 
@@ -181,7 +185,7 @@ class Restorer:
         capture : Tensor, shape (4, h, w), float32
             Planes in the order of :func:`nightfix.bayer.pack_bayer`, black-subtracted, 1.0 =
             white level, finite.
-        conditioning, settings, progress
+        conditioning, settings, progress, shaken
             As for :meth:`restore`.
 
         Returns
@@ -191,7 +195,7 @@ class Restorer:
         """
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio
-        restored = _Frame(self, capture, conditioning, settings, progress).restore()
+        restored = _Frame(self, capture, conditioning, settings, progress).restore(shaken)
         return restored.clamp_(max=min(ratio, 2**settings.headroom))
 
 
@@ -218,7 +222,7 @@ class _Frame:
         """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
-    def restore(self) -> Tensor:
+    def restore(self, shaken: Shaken) -> Tensor:
         """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
         restored, kernel = self._sample()
@@ -230,6 +234,7 @@ class _Frame:
         if kernel is None:
             restored = keep_what_is_clean(restored, self.capture, self.conditioning)
             return keep_saturated(restored, self.capture, self.conditioning)
+        shaken(shake_length(kernel[0]))
         # Saturated samples of a shake are streaks, to be gathered.
         return self._deconvolved(restored, kernel)
 

@@ -158,6 +158,17 @@ def estimate_shake(picture: Tensor) -> Tensor:
     return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
 
 
+def shake_length(kernel: Tensor) -> float:
+    """Return the length of the straight stroke that spreads as far as a kernel does [px].
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (side, side)
+        Non-negative, sum 1, its centroid in the middle.
+    """
+    return math.sqrt(12) * _half_length(kernel)
+
+
 def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
     """Return the window of a large picture with the strongest gradients, shape (4, h, w).
 

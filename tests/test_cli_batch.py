@@ -16,6 +16,7 @@ from typing import IO
 
 import jsonschema
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from nightfix.cli.app import app
@@ -154,6 +155,28 @@ def test_json_tells_all_of_a_batch(run, card, tmp_path):
     assert result.exit_code == 3
     again = events(run("-r", card, "-o", tmp_path / "out", "--json", "--ratio", "16"))
     assert [event["event"] for event in again].count("skipped") == 2
+
+
+@pytest.mark.parametrize("asked", [(), ("--deblur",)], ids=["found", "asked for"])
+def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, asked):
+    stroke = torch.zeros(33, 33)
+    stroke[16, 12:21] = 1 / 9
+    for estimate in ("find_shake", "estimate_shake"):
+        monkeypatch.setattr(f"nightfix.restorer.{estimate}", lambda picture: stroke)
+    words = (card / "a.dng", "-o", tmp_path, "--ratio", "16", *asked)
+    told = run(*words).stderr
+    assert "note: a shake of some 9 px was" in told
+    assert ("--no-deblur" in told) == (not asked)
+    said = runner.invoke(app, ["info", str(tmp_path / "a_nightfix.tif")]).stdout
+    assert re.search(r"shake undone: +8\.9 px", said)
+    (result,) = (e for e in events(run(*words, "--json", "--overwrite")) if e["event"] == "result")
+    assert result["shake"] == pytest.approx(9, abs=0.1)
+    (result,) = (
+        e
+        for e in events(run(*words, "--json", "--overwrite", "--no-deblur"))
+        if e["event"] == "result"
+    )
+    assert (result["shake"], result["notes"]) == (None, [])
 
 
 def test_json_gives_the_hash_of_the_file(run, card):

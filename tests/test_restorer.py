@@ -15,6 +15,7 @@ from nightfix.errors import DeviceMemoryError
 from nightfix.network import condition_of
 from nightfix.noise import NoiseModel
 from nightfix.restorer import anchor_brightness, keep_saturated
+from nightfix.shake import shake_length
 
 
 def conditioning(ratio: float = 16.0, a: float = 4e-4, b: float = 4e-7) -> Conditioning:
@@ -150,7 +151,9 @@ def test_a_shake_is_undone_in_place_of_the_exposed_passes(
     measured_shake(kernel)
     asked = dataclasses.replace(conditioning(), blur=wanted)
     raw = synthetic_raw(shape=(96, 96))
-    restored = tiny_restorer.restore(raw, asked, Settings(steps=steps, headroom=9)).mosaic
+    settings, shakes = Settings(steps=steps, headroom=9), []
+    restored = tiny_restorer.restore(raw, asked, settings, shaken=shakes.append).mosaic
+    assert shakes == ([pytest.approx(shake_length(kernel))] if undone else [])
     assert told == [-1.0] * (steps - (undone and steps > 1))
     assert np.allclose(restored, 0.25) == undone
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from nightfix.deconvolution import KERNEL_SIZE
-from nightfix.shake import _ON_MOSAIC, _ON_PLANES, estimate_shake, find_shake
+from nightfix.shake import _ON_MOSAIC, _ON_PLANES, estimate_shake, find_shake, shake_length
 from nightfix.training.blur import blur, random_shake
 from nightfix.training.unprocess import mosaic_planes
 
@@ -119,6 +119,11 @@ def test_the_search_ends_at_the_first_size_that_shows_no_shake(
     assert find_shake(mosaic_planes(boxes)) is None
     assert 1.0 not in seen
     assert 0.5 in seen
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["across", "down"])
+def test_a_stroke_s_length_is_known(down):
+    assert shake_length(stroke(*[1 / 9] * 9, down=down)) == pytest.approx(9, rel=0.02)
 
 
 def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxes):

@@ -60,6 +60,7 @@ def _made(record: Record) -> dict[str, str]:
         "made with": record.options,
         "weights": weights,
         "noise taken": record.noise,
+        "shake undone": f"{record.shake} px" if record.shake else "",
         "computed": record.computed,
     }
     return {name: text for name, text in rows.items() if text}
