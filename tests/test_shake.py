@@ -83,6 +83,9 @@ ENDLESS = torch.full((17, 17), 1 / 289)
         pytest.param(
             WIDE, WIDE.diag_embed()[8], stroke(0.25, 0.5, 0.25).diag_embed()[8], True, id="aslant"
         ),
+        pytest.param(
+            WIDE, stroke(0.1, 0.27, 0.26, 0.27, 0.1), WIDE, False, id="longer if cautious"
+        ),
         pytest.param(WIDE, ENDLESS, ENDLESS, False, id="without end"),
     ],
 )
