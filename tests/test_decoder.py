@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -34,6 +35,29 @@ def test_one_process_decodes_photo_after_photo(photo: Path) -> None:
     first = child().pid
     read_raw(photo)
     assert child().pid == first != os.getpid()
+
+
+def test_a_process_that_was_started_ahead_is_the_one_that_decodes(photo: Path) -> None:
+    decoder._close()
+    decoder.start()
+    early = decoder._child
+    assert early is not None
+    assert early.process.poll() is None
+    read_raw(photo)
+    assert decoder._child is early
+
+
+def test_a_process_that_cannot_be_started_ahead_is_an_error_of_the_photo(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    decoder._close()
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    decoder.start()
+    with pytest.raises(RawReadError, match="LibRaw cannot be started"):
+        read_raw(photo)
 
 
 def test_samples_and_facts_cross_over(photo: Path) -> None:

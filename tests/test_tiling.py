@@ -166,6 +166,18 @@ def test_local_mean_of_a_constant_is_the_constant(shape):
     assert torch.allclose(means, torch.full_like(means, 0.3))
 
 
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 7)], ids=str)
+@pytest.mark.parametrize("size", [2, 16])
+def test_local_means_are_those_of_the_mirrored_frame(shape, size):
+    frame = torch.randn((2, *shape), generator=torch.Generator().manual_seed(3))
+    half, mirrored = size // 2, frame
+    for axis, length in enumerate(shape, 1):
+        ends = (-half, -(-length // half) * half + half)
+        mirrored = mirrored.index_select(axis, reflect_indices(*ends, length))
+    pooled = torch.nn.functional.avg_pool2d(mirrored, size, half)
+    torch.testing.assert_close(local_mean(frame, size), pooled, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("reach", [1, 2, 32])
 def test_local_maximum_is_that_of_pooling(shape, reach):
