@@ -169,7 +169,8 @@ def test_local_mean_of_a_constant_is_the_constant(shape):
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 7)], ids=str)
 @pytest.mark.parametrize("size", [2, 16])
 def test_local_means_are_those_of_the_mirrored_frame(shape, size):
-    frame = torch.randn((2, *shape), generator=torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    frame = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
     half, mirrored = size // 2, frame
     for axis, length in enumerate(shape, 1):
         ends = (-half, -(-length // half) * half + half)
