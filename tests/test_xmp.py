@@ -27,6 +27,7 @@ RECORD = Record(
     seed="7",
     deterministic="True",
     deblur="False",
+    shake="8.9",
     noise="0.0001 1e-07",
     computed="cpu bfloat16",
     chroma="80",
