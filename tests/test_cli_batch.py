@@ -167,6 +167,8 @@ def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, asked
     told = run(*words).stderr
     assert "note: a shake of some 9 px was" in told
     assert ("--no-deblur" in told) == (not asked)
+    (card / "100/broken.ARW").unlink()
+    assert "note: b é.dng: a shake of" in run("-r", card, "-o", tmp_path / "all", *words[3:]).stderr
     said = runner.invoke(app, ["info", str(tmp_path / "a_nightfix.tif")]).stdout
     assert re.search(r"shake undone: +8\.9 px", said)
     (result,) = (e for e in events(run(*words, "--json", "--overwrite")) if e["event"] == "result")

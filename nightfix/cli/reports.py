@@ -84,9 +84,11 @@ class Report:
         if (result := outcome.result) is None:
             return
         known = result.conditioning.warning if result.conditioning else ""
+        # The network is at another photo by now.
+        name = f"{outcome.path.name}: " if self.total > 1 else ""
         for note in result.notes:
             if note != known:
-                self.display.announce(f"note: {note}")
+                self.display.announce(f"note: {name}{note}")
         seconds = result.timings
         self.display.detail(
             f"{outcome.path.name}: read {seconds.read:.2f} s, network {seconds.network:.2f} s, "
