@@ -92,6 +92,11 @@ def passes(settings: Settings, conditioning: Conditioning) -> int:
     return settings.steps or (AUTO_STEPS if conditioning.amplified_noise >= _NOISY else 1)
 
 
+def looks(passes: int) -> int:
+    """Return how many of the passes see the capture alone; all, where a shake is undone."""
+    return 2 if passes > 2 else 1
+
+
 def condition(
     raw: RawImage,
     *,

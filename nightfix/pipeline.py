@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nightfix.blending import blend
-from nightfix.conditioning import Conditioning, Settings, condition, passes
+from nightfix.conditioning import Conditioning, Settings, condition, looks, passes
 from nightfix.errors import OutputWriteError
 from nightfix.facts import describe, describe_work, precision
 from nightfix.fingerprint import Standing, settings_fingerprint, standing
@@ -398,11 +398,12 @@ def write(prepared: Prepared) -> Result:
         ),
     )
     conditioning = prepared.conditioning
+    steps = passes(options.settings, conditioning) if conditioning else 0
     return Result(
         path=raw.path,
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
-        steps=passes(options.settings, conditioning) if conditioning else 0,
+        steps=steps if prepared.shake is None else looks(steps),
         shake=prepared.shake,
         notes=notes,
         timings=replace(prepared.timings, write=time.perf_counter() - started),

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from nightfix.bayer import transpose_planes, unpack_bayer
 from nightfix.blending import blend
-from nightfix.conditioning import Conditioning, Settings, passes
+from nightfix.conditioning import Conditioning, Settings, looks, passes
 from nightfix.deconvolution import CONTEXT, deconvolve, remaining_error
 from nightfix.device import (
     SMALLEST_TILE,
@@ -252,13 +252,13 @@ class _Frame:
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
         light = self._predict(told)
-        looks = 2 if len(self.schedule) > 2 else 1
-        if looks == 2:
+        seen = looks(len(self.schedule))
+        if seen == 2:
             light.lerp_(self._predict(told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)
         if kernel is not None:
             return light, kernel
-        for done in range(looks, len(self.schedule)):
+        for done in range(seen, len(self.schedule)):
             told = self._condition(self.schedule[done])
             sample = self._expose(light, told, generator)
             light.lerp_(self._predict(told, sample), 1 / (done + 1))

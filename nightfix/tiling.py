@@ -214,8 +214,8 @@ def map_tiles(
         answers = function(*(_cut(frame, group) for frame in frames), inner=_inner(group[0]))
         # Not before the first answer, when the function's own memory is free again.
         result = torch.zeros_like(frames[0]) if result is None else result
-        for answer, window in zip(answers, group, strict=True):
-            _blend(result, answer, window, fade)
+        for answer, place in zip(answers, group, strict=True):
+            _blend(result, answer, place, fade)
             advance()
     return torch.zeros_like(frames[0]) if result is None else result
 

@@ -173,6 +173,7 @@ def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, asked
     assert re.search(r"shake undone: +8\.9 px", said)
     (result,) = (e for e in events(run(*words, "--json", "--overwrite")) if e["event"] == "result")
     assert result["shake"] == pytest.approx(9, abs=0.1)
+    assert result["steps"] == 2
     (result,) = (
         e
         for e in events(run(*words, "--json", "--overwrite", "--no-deblur"))
