@@ -114,11 +114,11 @@ def find_shake(picture: Tensor) -> Tensor | None:
     greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
     if float((greens[0] - greens[1]).abs().mean()) > _UNEQUAL * float(greens.mean()):
         return None
-    luma, first = _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
+    luma, first = _begin(window)
     cautious = _estimated(luma, first, _CAUTIOUS, _GLANCE)
     if not _VAGUE < float(cautious.max()) < _SHARP_AT_A_GLANCE:
         return None
-    kernel = first
+    kernel = first  # not yet estimated at a glance
     for scales in ((_GLANCE, _CLOSER[0]), _CLOSER[1:]):
         cautious = _estimated(luma, cautious, _CAUTIOUS, scales[-1])
         if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
@@ -157,7 +157,7 @@ def estimate_shake(picture: Tensor) -> Tensor:
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
     window = richest_window(picture)
-    luma, first = _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
+    luma, first = _begin(window)
     return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
 
 
@@ -189,6 +189,11 @@ def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
     top, left = (64 * (best // sums.shape[1]), 64 * (best % sums.shape[1]))
     top, left = min(top, height - side_y), min(left, width - side_x)
     return picture[:, top : top + side_y, left : left + side_x].float()
+
+
+def _begin(window: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a window's luminance and the kernel that a search begins with."""
+    return _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
 
 
 def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:

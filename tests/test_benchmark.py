@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from nightfix import benchmark, tiling
@@ -22,6 +23,7 @@ from nightfix.benchmark import (
 from nightfix.cli.app import app
 from nightfix.conditioning import Settings, condition
 from nightfix.errors import RawReadError
+from nightfix.network import condition_of
 from nightfix.raw import read_raw
 from nightfix.restorer import Restorer
 
@@ -62,6 +64,22 @@ def test_lamps_count_alike_in_windows_computed_together_and_alone(
         counted.append(inside.lamps)
     assert counted[0] == pytest.approx(counted[1])
     assert counted[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("strip", "twice"), [(10**9, 0.0), (64 * 16, 0.1)], ids=["at once", "strips"]
+)
+def test_what_is_computed_twice_is_counted(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, strip: int, twice: float
+) -> None:
+    """Strips have rows in common, and no more of them than a level looks at."""
+    monkeypatch.setattr(tiling, "_STRIP", strip)
+    restorer = Restorer(str(tiny_weights), "cpu")
+    inside = benchmark._Inside(restorer)
+    frame, told = torch.rand(1, 4, 64, 64), condition_of((100.0, 1.0, 1e-4, 1e-7, -1.0))
+    with torch.no_grad():
+        restorer.network(frame, frame, told)
+    assert inside.frame / 64**2 - 1 == pytest.approx(twice, abs=0.01)
 
 
 def test_the_made_up_photo_is_a_dark_noisy_photo(tmp_path: Path) -> None:

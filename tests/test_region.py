@@ -33,10 +33,11 @@ def see(tmp_path, photo, tiny_restorer):
         calls.append(1)
         return tiny_restorer
 
-    def see(options=OPTIONS, crop=(40, 30, 100, 60)):
+    def see(options=OPTIONS, crop=(40, 30, 100, 60), **others):
         seen = preview(
             photo,
             options,
+            **others,
             weights=tiny_restorer.info.sha256,
             load=load,
             crop=crop,
@@ -85,9 +86,11 @@ def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, mo
     )
     settings = Settings(steps=2, deterministic=True)
     options = replace(OPTIONS, settings=settings, tone="linear")
-    first, _ = see(options)
+    told = []
+    first, _ = see(options, announce=told.append)
     second, _ = see(options, crop=(20, 10, 100, 60))
     assert len(looks) == 1
+    assert any("px was found and undone" in note for note in told) == shaken
     expected = whole(photo, tiny_restorer, options)
     assert np.abs(first.after - expected[30:90, 40:140]).max() < 2e-3
     assert np.abs(second.after - expected[10:70, 20:120]).max() < 2e-3
