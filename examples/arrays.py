@@ -29,9 +29,9 @@ def main() -> None:
     )
     restorer = nightfix.Restorer()
     restored = restorer.restore(
-        raw, nightfix.condition(raw, ratio=RATIO), nightfix.Settings(steps=1)
+        raw, nightfix.condition_raw(raw, ratio=RATIO), nightfix.Settings(steps=1)
     )
-    rgb = nightfix.develop(restored)
+    rgb = nightfix.develop_raw(restored)
 
     for name, mosaic in (("captured", raw.mosaic * RATIO), ("restored", restored.mosaic)):
         print(f"{name}: mean error {np.abs(mosaic - scene).mean():.4f}")

@@ -22,10 +22,10 @@ RATIO = 30.0
 def main() -> None:
     """Restore the example and write ``night_street.jpg`` beside it."""
     raw = nightfix.read_raw(HERE / "night_street.dng")
-    conditioning = nightfix.condition(raw, ratio=RATIO)
+    conditioning = nightfix.condition_raw(raw, ratio=RATIO)
     restored = nightfix.Restorer().restore(raw, conditioning)
     amplified = replace(raw, mosaic=np.minimum(raw.mosaic * np.float32(RATIO), 8))
-    before, after = nightfix.develop(amplified), nightfix.develop(restored)
+    before, after = nightfix.develop_raw(amplified), nightfix.develop_raw(restored)
     middle = before.shape[1] // 2
     picture = np.concatenate([before[:, :middle], after[:, middle:]], axis=1)
     picture[:, middle - 1 : middle + 1] = 1

@@ -19,15 +19,19 @@ import torch
 from night_street.view import render
 from numpy.typing import NDArray
 
-from nightfix.bayer import pack_bayer, unpack_bayer
-from nightfix.dng import write_dng
-from nightfix.ifd import RATIONAL, SHORT, UNDEFINED, ascii_tag, rational_tag, tag
-from nightfix.isp.color import SRGB_TO_XYZ
-from nightfix.metadata import Exposure, Metadata
-from nightfix.raw import Area, ColorMatrix, RawImage
-from nightfix.tags import ExifTag
-from nightfix.training.blur import blur, random_shake
-from nightfix.training.noise import SensorNoise, add_noise
+from nightfix.develop import SRGB_TO_XYZ
+from nightfix.read import (
+    Area,
+    ColorMatrix,
+    ExifTag,
+    Exposure,
+    Metadata,
+    RawImage,
+    pack_bayer,
+    unpack_bayer,
+)
+from nightfix.training import SensorNoise, add_noise, blur, random_shake
+from nightfix.write import RATIONAL, SHORT, UNDEFINED, ascii_tag, rational_tag, tag, write_dng
 
 Array = NDArray[np.float32]
 

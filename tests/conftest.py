@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from raw_images import metadata_with, plain_raw
 
-from nightfix.bayer import CfaPattern
-from nightfix.raw import ColorMatrix, RawImage
-from nightfix.tags import ExifTag
+from nightfix.read.bayer import CfaPattern
+from nightfix.read.reader import ColorMatrix, RawImage
+from nightfix.read.tags import ExifTag
 
 if TYPE_CHECKING:
     import torch
 
-    from nightfix.restorer import Restorer
+    from nightfix.restore.restorer import Restorer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -126,8 +126,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a random network, four channels wide, that passes most of its input on."""
     import torch
 
-    from nightfix.network import Denoiser, NetworkConfig
-    from nightfix.weights import save_weights
+    from nightfix.restore.network import Denoiser, NetworkConfig
+    from nightfix.restore.weights import save_weights
 
     torch.manual_seed(4)
     config = NetworkConfig(widths=(4, 8, 8), capture_width=4, embedding=8, deconvolution=True)
@@ -140,7 +140,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_restorer(tiny_weights: Path) -> Restorer:
-    from nightfix.restorer import Restorer
+    from nightfix.restore.restorer import Restorer
 
     return Restorer(str(tiny_weights), "cpu")
 
@@ -148,6 +148,6 @@ def tiny_restorer(tiny_weights: Path) -> Restorer:
 @pytest.fixture(scope="session")
 def default_restorer() -> Restorer:
     """The weights that come with the package."""
-    from nightfix.restorer import Restorer
+    from nightfix.restore.restorer import Restorer
 
     return Restorer(device="cpu")

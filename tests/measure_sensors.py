@@ -21,9 +21,9 @@ import torch
 from dng_files import DAYLIGHT_MATRIX, LINEAR_RAW, DngSpec, write_test_dng
 from scipy.ndimage import convolve
 
-from nightfix import Restorer, Settings, condition, raw_from_array, read_raw
-from nightfix.isp import demosaic_camera
-from nightfix.raw import RawImage
+from nightfix import Restorer, Settings, condition_raw, raw_from_array, read_raw
+from nightfix.develop.develop import demosaic_camera
+from nightfix.read.reader import RawImage
 from nightfix.training import unprocess
 from nightfix.training.sources import read_photograph
 
@@ -135,7 +135,7 @@ def main() -> None:
         light = light_of(path)
         for ratio in map(float, args.ratio.split(",")):
             for kind, raw, truth in captures(light, ratio):
-                told = condition(raw, ratio=ratio)
+                told = condition_raw(raw, ratio=ratio)
                 restored = restorer.restore(raw, told, Settings(steps=args.steps))
                 flat = truth.ndim == 2
                 seen = restored.mosaic if flat else demosaic_camera(restored)

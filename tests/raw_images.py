@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.metadata import Exposure, Metadata
-from nightfix.raw import Area, RawImage
+from nightfix.read.metadata import Exposure, Metadata
+from nightfix.read.reader import Area, RawImage
 
 NO_METADATA = Metadata(
     make="",

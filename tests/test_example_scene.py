@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nightfix.metadata import Exposure
-from nightfix.raw import read_raw
+from nightfix.read.metadata import Exposure
+from nightfix.read.reader import read_raw
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DNG = EXAMPLES / "night_street.dng"

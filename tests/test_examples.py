@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nightfix
-from nightfix.dng import write_dng
+from nightfix.write.dng import write_dng
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

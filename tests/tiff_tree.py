@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nightfix.bayer import CfaPattern
-from nightfix.metadata import Exposure, Metadata
-from nightfix.raw import Area, ColorMatrix, RawImage
-from nightfix.tags import ExifTag
+from nightfix.read.bayer import CfaPattern
+from nightfix.read.metadata import Exposure, Metadata
+from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.tags import ExifTag
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _POINTERS = (330, 34665, 34853)

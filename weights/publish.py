@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from nightfix import __version__
-from nightfix.weights import REPOSITORIES, verify_weights
+from nightfix.restore import REPOSITORIES, verify_weights
 
 HERE = Path(__file__).parent
 

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nightfix import decoder, events
-from nightfix.batch import enhance_many, without_clashes
+from nightfix.batch import (
+    Gathered,
+    Photo,
+    enhance_many,
+    events,
+    gather,
+    plan,
+    seconds_per_pixel,
+    watch,
+    with_sizes,
+    without_clashes,
+)
 from nightfix.cli.boundary import INTERRUPTED, exit_code
 from nightfix.cli.console import Display, Loudness, left_out_line, print_line
 from nightfix.cli.reports import Forecast, JsonReport, Report
 from nightfix.errors import NightFixError
-from nightfix.gather import Gathered, Photo, gather
 from nightfix.pipeline import EnhanceOptions
-from nightfix.plan import plan, seconds_per_pixel, with_sizes
-from nightfix.watch import watch
-from nightfix.weights import weights_sha256
+from nightfix.read import decoder
+from nightfix.restore import weights_sha256
 
 if TYPE_CHECKING:
-    from nightfix.restorer import Restorer
+    from nightfix.restore import Restorer
 
 
 @dataclass(kw_only=True)
@@ -129,7 +137,7 @@ class Batch:
         """Build the network once."""
         if self._restorer is None and self.options.restore:
             decoder.start()  # which gets ready while torch is imported
-            from nightfix.restorer import Restorer
+            from nightfix.restore import Restorer
 
             try:
                 self._restorer = Restorer(self.weights, self.device)

@@ -61,7 +61,7 @@ def benchmark(
 
     Example: nightfix benchmark --megapixels 24 --steps 3
     """
-    from nightfix.benchmark import (
+    from nightfix.evaluation import (
         Case,
         as_json,
         measure_all,
@@ -69,7 +69,7 @@ def benchmark(
         measure_darktable,
         processor_name,
     )
-    from nightfix.weights import KNOWN_WEIGHTS
+    from nightfix.restore import KNOWN_WEIGHTS
 
     cases = [
         Case(megapixels=size, weights=name, steps=count, device=device)

@@ -148,6 +148,6 @@ def _exit_codes() -> Iterator[None]:
 
 def _is_photo(name: str) -> bool:
     """Tell whether something that is no command is, or may be, a photo or a folder of them."""
-    from nightfix.raw import RAW_SUFFIXES
+    from nightfix.read import RAW_SUFFIXES
 
     return os.path.exists(name) or Path(name).suffix.lower() in RAW_SUFFIXES

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nightfix.cli.config_file import config_path, read_config
 from nightfix.cli.options import configurable
-from nightfix.config import config_path, read_config
 
 config = typer.Typer(
     add_completion=False,

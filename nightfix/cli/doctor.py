@@ -11,7 +11,7 @@ def doctor(weights: WeightsOption = "nightfix-base", device: DeviceOption = "aut
 
     Example: nightfix doctor --device cpu
     """
-    from nightfix.doctor import examine
+    from nightfix.cli.self_test import examine
 
     failures = []
     for finding in examine(weights, device):

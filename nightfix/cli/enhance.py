@@ -45,9 +45,9 @@ from nightfix.cli.options import (
     parse_formats,
     read_names,
 )
-from nightfix.conditioning import Settings
-from nightfix.formats import FORMATS
+from nightfix.condition import Settings
 from nightfix.pipeline import EnhanceOptions
+from nightfix.write import FORMATS
 
 
 def enhance(

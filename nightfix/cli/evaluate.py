@@ -12,7 +12,7 @@ from nightfix.cli.console import Display
 from nightfix.cli.options import DeviceOption, StepCountsOption, WeightsOption, numbers
 
 if TYPE_CHECKING:
-    from nightfix.evaluation.report import Row
+    from nightfix.evaluation import Row
 
 
 def evaluate(
@@ -50,9 +50,9 @@ def evaluate(
     """
     if (photos is None) == (pairs is None):
         raise typer.BadParameter("give either --photos or --pairs")
-    from nightfix.evaluation.cases import real_cases, synthetic_cases
-    from nightfix.evaluation.report import evaluate as run
-    from nightfix.restorer import Restorer
+    from nightfix.evaluation import evaluate as run
+    from nightfix.evaluation import real_cases, synthetic_cases
+    from nightfix.restore import Restorer
 
     if photos is not None:
         cases = synthetic_cases(photos, ratio, blur=blur, seed=seed)

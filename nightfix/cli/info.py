@@ -8,15 +8,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nightfix.amplification import format_exposure_time
 from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
-from nightfix.conditioning import Settings, condition, passes
+from nightfix.condition import Settings, condition_raw, format_exposure_time, passes
 from nightfix.errors import NightFixError
-from nightfix.facts import ORIGINS, camera_name
-from nightfix.raw import RawImage, read_raw
-from nightfix.record import Record
-from nightfix.xmp import record_of_file
+from nightfix.pipeline import ORIGINS, camera_name
+from nightfix.read import RawImage, read_raw
+from nightfix.write import Record, record_of_file
 
 
 def info(
@@ -108,7 +106,7 @@ _LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: 
 
 def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
-    chosen = condition(raw)
+    chosen = condition_raw(raw)
     noise, amplified = chosen.noise, chosen.amplification
     rows = {
         "noise": f"a {noise.a:.3g}, b {noise.b:.3g} (variance = a x + b, white = 1)",

@@ -9,11 +9,10 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from nightfix.conditioning import Settings
+from nightfix.condition import Settings
 from nightfix.errors import did_you_mean
-from nightfix.formats import FORMATS, TABLE, Format
 from nightfix.pipeline import EnhanceOptions
-from nightfix.tiff import Depth
+from nightfix.write import FORMATS, TABLE, Depth, Format
 
 DEFAULTS = EnhanceOptions()
 SETTINGS = Settings()
@@ -78,7 +77,7 @@ def number_or_auto(low: float, whole: bool) -> Callable[[str], float]:
 
 def parse_time(text: str) -> float:
     """Parse an exposure time such as ``4s``, ``1/2`` or ``0.5``."""
-    from nightfix.amplification import parse_exposure_time
+    from nightfix.condition import parse_exposure_time
 
     try:
         return parse_exposure_time(text)
@@ -139,7 +138,7 @@ def _read_defaults(ctx: typer.Context, preset: str | None) -> str | None:
     """Let the configuration file and a preset speak for options that are not given."""
     if ctx.resilient_parsing or ctx.parent is None:
         return preset
-    from nightfix.config import config_path, read_config
+    from nightfix.cli.config_file import config_path, read_config
 
     config = read_config(config_path(), configurable(ctx.parent.command))
     ctx.default_map = dict(config.values(ctx.info_name or "", preset))
@@ -157,14 +156,14 @@ def configurable(group: Any) -> dict[str, set[str]]:
 
 def _preset_names(incomplete: str) -> list[str]:
     """Complete the name of a preset."""
-    from nightfix.config import config_path, preset_names
+    from nightfix.cli.config_file import config_path, preset_names
 
     return [name for name in preset_names(config_path()) if name.startswith(incomplete)]
 
 
 def _weights_names(incomplete: str) -> list[str]:
     """Complete the name of weights."""
-    from nightfix.weights import KNOWN_WEIGHTS
+    from nightfix.restore import KNOWN_WEIGHTS
 
     return [name for name in KNOWN_WEIGHTS if name.startswith(incomplete)]
 
@@ -323,7 +322,7 @@ def check_one_exposure(ratio: float, ev: float | None, target_exposure: float | 
 
 def read_names(names: list[Path], stdin: TextIO | None) -> list[Path]:
     """Put the paths of the standard input, if that is not closed, in the place of a ``-``."""
-    from nightfix.gather import split_list
+    from nightfix.batch import split_list
 
     listed = split_list(stdin.buffer.read()) if stdin and Path("-") in names else []
     return [path for name in names for path in (listed if name == Path("-") else [name])]

@@ -8,15 +8,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightfix import events
-from nightfix.batch import Outcome
+from nightfix.batch import Outcome, Planned, events
 from nightfix.cli.boundary import exit_code, report
 from nightfix.cli.console import Display, clock, megabytes, plural
 from nightfix.errors import NightFixError
-from nightfix.plan import Planned
 
 if TYPE_CHECKING:
-    from nightfix.restorer import Restorer
+    from nightfix.restore import Restorer
 
 #: Photos that the closing table names before it only counts.
 _NAMED = 10

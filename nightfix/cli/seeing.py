@@ -32,17 +32,15 @@ from nightfix.cli.options import (
     option,
     parse_crop,
 )
-from nightfix.compare import read_picture, split
-from nightfix.conditioning import Settings
+from nightfix.condition import Settings
 from nightfix.errors import PictureError
-from nightfix.pipeline import EnhanceOptions
-from nightfix.region import preview as run
-from nightfix.region import side_by_side
-from nightfix.show import SHOWN, write_shown
-from nightfix.weights import weights_sha256
+from nightfix.pipeline import EnhanceOptions, read_picture, side_by_side, split
+from nightfix.pipeline import preview as run
+from nightfix.restore import weights_sha256
+from nightfix.write import SHOWN, write_shown
 
 if TYPE_CHECKING:
-    from nightfix.restorer import Restorer
+    from nightfix.restore import Restorer
 
 
 def preview(
@@ -109,7 +107,7 @@ def preview(
     check_shown(target)
 
     def load() -> Restorer:
-        from nightfix.restorer import Restorer
+        from nightfix.restore import Restorer
 
         return Restorer(weights, device)
 

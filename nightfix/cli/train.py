@@ -48,10 +48,10 @@ def train(
     """
     if not photos and not pairs:
         raise typer.BadParameter("give --photos, --pairs or both")
-    from nightfix.training.config import read_recipe
+    from nightfix.training import read_recipe
 
     checked = read_recipe(recipe)
-    from nightfix.training.trainer import train as run
+    from nightfix.training import train as run
 
     with Display() as display:
         path = run(

@@ -8,7 +8,7 @@ import typer
 
 from nightfix.cli.console import Display, megabytes
 from nightfix.errors import WeightsNotFoundError
-from nightfix.weights import (
+from nightfix.restore import (
     DEFAULT_WEIGHTS,
     KNOWN_WEIGHTS,
     REPOSITORIES,
@@ -63,7 +63,7 @@ def download(
 
     Example: nightfix weights download nightfix-base
     """
-    from nightfix.hub import download_weights
+    from nightfix.restore import download_weights
 
     with Display(task=f"fetching {name}") as display:
         path = download_weights(

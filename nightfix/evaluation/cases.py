@@ -11,16 +11,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.amplification import Amplification
-from nightfix.conditioning import Conditioning
+from nightfix.condition import Amplification, Conditioning, NoiseModel, choose_noise
 from nightfix.errors import InputError
-from nightfix.noise import NoiseModel, choose_noise
-from nightfix.raw import packed_planes
-from nightfix.training.blur import MOSAIC_KERNEL, blur, random_shake
-from nightfix.training.noise import SensorNoise, add_noise
-from nightfix.training.pairs import Protocol, find_pairs, read_pair
-from nightfix.training.sources import PHOTO_SUFFIXES, read_photograph
-from nightfix.training.unprocess import mosaic_planes, uniform, unprocess
+from nightfix.read import packed_planes
+from nightfix.training import (
+    MOSAIC_KERNEL,
+    PHOTO_SUFFIXES,
+    Protocol,
+    SensorNoise,
+    add_noise,
+    blur,
+    find_pairs,
+    mosaic_planes,
+    random_shake,
+    read_pair,
+    read_photograph,
+    uniform,
+    unprocess,
+)
 
 #: Side to which larger photographs are reduced, and then cut [px].
 _LARGEST = 1024

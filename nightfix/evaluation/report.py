@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
-from nightfix.conditioning import Settings
+from nightfix.condition import Settings
 from nightfix.evaluation.cases import Case
 from nightfix.evaluation.metrics import Merit, measure
 from nightfix.progress import say_nothing
-from nightfix.restorer import Restorer
+from nightfix.restore import Restorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,5 @@
 """Training: from clean photographs to weights. Nothing outside this room imports it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nightfix.errors import InputError, RecipeError
-from nightfix.output import replacing
 from nightfix.training.config import Recipe
+from nightfix.write import replacing
 
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")
 

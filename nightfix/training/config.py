@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from nightfix.errors import RecipeError
-from nightfix.network import NetworkConfig
+from nightfix.restore import NetworkConfig
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nightfix.deconvolution import still
-from nightfix.network import CEILING, Condition
-from nightfix.training.blur import Shake, misjudged, random_shake
+from nightfix.restore import CEILING, Condition, still
+from nightfix.training.camera_shake import Shake, misjudged, random_shake
 from nightfix.training.config import Recipe
 from nightfix.training.sources import Source
-from nightfix.training.unprocess import uniform
+from nightfix.training.unprocessing import uniform
 
 
 class Task(NamedTuple):

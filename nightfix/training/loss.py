@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.network import CEILING, Condition
+from nightfix.restore import CEILING, Condition
 
 if TYPE_CHECKING:
     from nightfix.training.config import Recipe

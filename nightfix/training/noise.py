@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nightfix.training.unprocess import uniform
+from nightfix.training.unprocessing import uniform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nightfix.errors import InputError
-from nightfix.raw import RawImage, read_raw
+from nightfix.read import RawImage, read_raw
 
 Protocol = Literal["sid", "eld"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nightfix.output import replacing
+from nightfix.write import replacing
 
 #: Steps over which a curve is smoothed, in rows of the metrics.
 _SMOOTH = 25

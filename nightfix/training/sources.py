@@ -19,15 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.bayer import transpose_planes
+from nightfix.condition import choose_noise
 from nightfix.errors import InputError
-from nightfix.noise import choose_noise
-from nightfix.raw import RAW_SUFFIXES, RawImage, packed_planes, read_raw
-from nightfix.training.blur import MOSAIC_KERNEL, PLANE_KERNEL, Shake, blur
+from nightfix.read import RAW_SUFFIXES, RawImage, packed_planes, read_raw, transpose_planes
+from nightfix.training.camera_shake import MOSAIC_KERNEL, PLANE_KERNEL, Shake, blur
 from nightfix.training.config import Recipe
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
 from nightfix.training.pairs import PairFiles, find_pairs, read_pair
-from nightfix.training.unprocess import (
+from nightfix.training.unprocessing import (
     inverse_white_balance,
     mosaic_planes,
     random_neutral,

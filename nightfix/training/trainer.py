@@ -14,12 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nightfix.deconvolution import deconvolve, remaining_error, shake
-from nightfix.device import choose_device
-from nightfix.diffusion import expose
 from nightfix.errors import DeviceError
-from nightfix.network import CEILING, Denoiser
 from nightfix.progress import Progress, no_progress
+from nightfix.restore import (
+    CEILING,
+    Denoiser,
+    choose_device,
+    deconvolve,
+    expose,
+    load_weights,
+    remaining_error,
+    save_weights,
+    shake,
+)
 from nightfix.training.checkpoint import load_checkpoint, save_checkpoint
 from nightfix.training.config import Recipe
 from nightfix.training.data import Batch, Task, make_batch
@@ -27,7 +34,6 @@ from nightfix.training.loss import total_loss
 from nightfix.training.pictures import write_crops, write_curves
 from nightfix.training.ranks import Ranks, joined
 from nightfix.training.sources import Source, load_sources
-from nightfix.weights import load_weights, save_weights
 
 _WARMUP = 200
 _LOWEST_RATE = 0.02
@@ -276,7 +282,7 @@ def train(
     init : str or None
         Weights to start from, a name or a file, of the recipe's network.
     device : str
-        As for :func:`nightfix.device.choose_device`.
+        As for :func:`nightfix.restore.device.choose_device`.
     checkpoint_minutes : float
         Time between checkpoints.
     progress : callable

@@ -29,10 +29,10 @@ def read_all(seeds: list[Path], jobs: range, pipe: Connection, whole: bool) -> N
     """Read each damaged file; tell its number before and its outcome after."""
     import numpy as np
 
-    from nightfix.conditioning import condition
+    from nightfix.condition.conditioning import condition_raw
+    from nightfix.develop.develop import develop_raw
     from nightfix.errors import NightFixError
-    from nightfix.isp import develop
-    from nightfix.raw import read_raw
+    from nightfix.read.reader import read_raw
 
     np.seterr(all="ignore")
     contents = [path.read_bytes() for path in seeds]
@@ -45,8 +45,8 @@ def read_all(seeds: list[Path], jobs: range, pipe: Connection, whole: bool) -> N
             try:
                 raw = read_raw(path)
                 if whole and raw.mosaic.size < 2_000_000:
-                    condition(raw)
-                    rgb = develop(raw)
+                    condition_raw(raw)
+                    rgb = develop_raw(raw)
                     assert np.isfinite(rgb).all(), "the picture is not finite"
                 outcome = "picture"
             except NightFixError as error:

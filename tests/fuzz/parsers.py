@@ -17,8 +17,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["nightfix"]):
-    from nightfix import ifd, metadata, opcodes, truncation, xmp
-    from nightfix.record import Record
+    from nightfix.read import metadata, opcodes, truncation
+    from nightfix.write import ifd, xmp
+    from nightfix.write.record import Record
 
 import numpy as np
 

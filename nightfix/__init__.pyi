@@ -1,0 +1,17 @@
+from .batch import Outcome as Outcome
+from .batch import Photo as Photo
+from .batch import enhance_many as enhance_many
+from .batch import gather as gather
+from .condition import Conditioning as Conditioning
+from .condition import Settings as Settings
+from .condition import condition_raw as condition_raw
+from .develop import develop_raw as develop_raw
+from .pipeline import EnhanceOptions as EnhanceOptions
+from .pipeline import Result as Result
+from .pipeline import enhance as enhance
+from .read import RawImage as RawImage
+from .read import raw_from_array as raw_from_array
+from .read import read_raw as read_raw
+from .restore import Restorer as Restorer
+
+__version__: str

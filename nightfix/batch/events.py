@@ -1,0 +1,132 @@
+"""Entry: what happens, as JSON objects for programs: one a line, each complete in itself.
+
+``nightfix/batch/events.schema.json`` is their JSON Schema. ``schema`` in every object is its
+version: it grows when a field is renamed or taken away, not when one is added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nightfix import __version__
+from nightfix.batch.planning import Planned
+from nightfix.errors import NightFixError
+from nightfix.pipeline import Result
+
+if TYPE_CHECKING:
+    from nightfix.restore import Restorer
+
+SCHEMA = 1
+
+Event = dict[str, Any]
+
+
+def _event(name: str, **facts: Any) -> Event:
+    return {"schema": SCHEMA, "event": name, **facts}
+
+
+def start_event(photos: int, restorer: Restorer | None) -> Event:
+    """Tell that a batch begins: how many photos, which weights, where."""
+    network = None
+    if restorer is not None:
+        network = {
+            "weights": restorer.info.name,
+            "sha256": restorer.info.sha256,
+            "device": str(restorer.device),
+            "dtype": str(restorer.dtype).removeprefix("torch."),
+        }
+    return _event("start", version=__version__, photos=photos, network=network)
+
+
+def photo_event(path: Path, number: int, total: int) -> Event:
+    """Tell that the network begins with a photo, the ``number``-th of ``total``."""
+    return _event("photo", path=str(path), number=number, total=total)
+
+
+def progress_event(path: Path, done: int, total: int) -> Event:
+    """Tell how many tiles of a photo are done."""
+    return _event("progress", path=str(path), done=done, total=total)
+
+
+def result_event(result: Result) -> Event:
+    """Tell what came of a photo; the results are read again for their hash."""
+    if result.skipped:
+        return skipped_event(result.path, result.outputs)
+    chosen, timings = result.conditioning, result.timings
+    ratio = noise = None
+    if chosen is not None:
+        amplified = chosen.amplification
+        ratio = {"value": amplified.ratio, "source": amplified.source, "reason": amplified.reason}
+        noise = {"a": chosen.noise.a, "b": chosen.noise.b, "source": chosen.noise.source}
+    return _event(
+        "result",
+        path=str(result.path),
+        outputs=[_file(output) for output in result.outputs],
+        ratio=ratio,
+        noise=noise,
+        steps=result.steps,
+        shake=None if result.shake is None else round(result.shake, 1),
+        notes=list(result.notes),
+        seconds={
+            "read": round(timings.read, 3),
+            "network": round(timings.network, 3),
+            "write": round(timings.write, 3),
+        },
+    )
+
+
+def _file(path: Path) -> Event:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+        size = file.tell()
+    return {"path": str(path), "bytes": size, "sha256": digest.hexdigest()}
+
+
+def skipped_event(path: Path, outputs: Iterable[Path]) -> Event:
+    """Tell that a photo's results are there already."""
+    return _event("skipped", path=str(path), outputs=[str(output) for output in outputs])
+
+
+def error_event(path: Path | None, error: NightFixError, code: int) -> Event:
+    """Tell that a photo, or the whole call if ``path`` is None, failed."""
+    return _event(
+        "error",
+        path=None if path is None else str(path),
+        kind=type(error).__name__,
+        message=error.message,
+        hint=error.hint,
+        exit_code=code,
+    )
+
+
+def planned_event(planned: Planned, seconds: float) -> Event:
+    """Tell what would become of a photo (``--dry-run``)."""
+    return _event(
+        "planned",
+        path=str(planned.path),
+        outputs=[str(target) for target in planned.targets],
+        megapixels=round(planned.pixels / 1e6, 2),
+        bytes=planned.size,
+        seconds=math.ceil(seconds),
+    )
+
+
+def end_event(
+    *, done: int, skipped: int, failed: int, seconds: float, network: float, code: int
+) -> Event:
+    """Tell that a batch is over: counts, seconds in all and in the network, exit code."""
+    return _event(
+        "end",
+        done=done,
+        skipped=skipped,
+        failed=failed,
+        seconds=round(seconds, 3),
+        network_seconds=round(network, 3),
+        exit_code=code,
+    )

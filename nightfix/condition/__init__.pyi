@@ -1,0 +1,36 @@
+from .amplification import (
+    Amplification as Amplification,
+)
+from .amplification import (
+    choose_amplification as choose_amplification,
+)
+from .amplification import (
+    format_exposure_time as format_exposure_time,
+)
+from .amplification import (
+    parse_exposure_time as parse_exposure_time,
+)
+from .conditioning import (
+    AUTO_STEPS as AUTO_STEPS,
+)
+from .conditioning import (
+    Conditioning as Conditioning,
+)
+from .conditioning import (
+    Settings as Settings,
+)
+from .conditioning import (
+    condition_raw as condition_raw,
+)
+from .conditioning import (
+    looks as looks,
+)
+from .conditioning import (
+    passes as passes,
+)
+from .noise import (
+    NoiseModel as NoiseModel,
+)
+from .noise import (
+    choose_noise as choose_noise,
+)

@@ -1,0 +1,127 @@
+"""Condition: all that the network is told about one photo."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.condition.amplification import Amplification, choose_amplification
+from nightfix.condition.noise import NoiseModel, choose_noise
+from nightfix.read import RawImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditioning:
+    """What decides, beside the pixels, how a photo is restored.
+
+    Parameters
+    ----------
+    amplification : Amplification
+        Target exposure over captured exposure, and how it was chosen.
+    noise : NoiseModel
+        Noise of the capture, variance = a*x + b with 1.0 = white level, and its source.
+    warning : str
+        A sentence where the noise model and the photo disagree, else empty.
+    blur : bool or None
+        Whether a shake is to be undone; None undoes one that is found.
+    shake : ndarray, shape (33, 33), or None
+        Kernel of a shake that is known, non-negative, sum 1 [mosaic px]; None measures it.
+    """
+
+    amplification: Amplification
+    noise: NoiseModel
+    warning: str = ""
+    blur: bool | None = None
+    shake: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    @property
+    def amplified_noise(self) -> float:
+        """Standard deviation of the noise after amplification, on the stabilized scale [white].
+
+        That of :class:`nightfix.restore.diffusion.VarianceStabilizer`, without a tensor.
+        """
+        a = self.noise.a * self.amplification.ratio
+        b = self.noise.b * self.amplification.ratio**2
+        offset = 0.375 * a * a + b
+        return (math.sqrt(a + offset) + math.sqrt(offset)) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a photo is restored, beside what its conditioning says.
+
+    Parameters
+    ----------
+    steps : int
+        Network passes, >= 1; 0 suits the noise (:func:`passes`).
+    strength : float
+        0 (the amplified capture) to 100 (the restored picture), blended on RAW values.
+    headroom : float
+        Stops kept above the target's white, >= 0 [EV].
+    seed : int
+        Seed of the photons drawn between the passes.
+    deterministic : bool
+        Add the expected light between the passes, without drawing its shot noise.
+    tile : int or None
+        Side of a tile [mosaic px]; None suits the device.
+    """
+
+    steps: int = 3
+    strength: float = 100.0
+    headroom: float = 3.0
+    seed: int = 0
+    deterministic: bool = False
+    tile: int | None = None
+
+
+#: Most passes that ``--steps auto`` takes, and the amplified noise from which it does; else 1.
+AUTO_STEPS, _NOISY = 3, 0.1
+
+
+def passes(settings: Settings, conditioning: Conditioning) -> int:
+    """Return the number of network passes, which ``--steps auto`` leaves to the noise.
+
+    Notes
+    -----
+    It goes by the noise on the stabilized scale that the first pass sees: the model card has
+    the figures of the validation set this was fitted on.
+    """
+    return settings.steps or (AUTO_STEPS if conditioning.amplified_noise >= _NOISY else 1)
+
+
+def looks(passes: int) -> int:
+    """Return how many of the passes see the capture alone; all, where a shake is undone."""
+    return 2 if passes > 2 else 1
+
+
+def condition_raw(
+    raw: RawImage,
+    *,
+    ratio: float | None = None,
+    ev: float | None = None,
+    target_exposure: float | None = None,
+    deblur: bool | None = None,
+) -> Conditioning:
+    """Work out the amplification and the noise of a photo.
+
+    Parameters
+    ----------
+    raw : RawImage
+        The photo as read.
+    ratio, ev, target_exposure : float or None
+        Three ways to give the amplification, at most one of them: as a ratio >= 1, in
+        stops, or as the exposure time of the picture that is wanted [s]. None meters.
+    deblur : bool or None
+        Whether to undo a shake; None undoes one that is found.
+
+    Raises
+    ------
+    MissingMetadataError
+        If a target exposure is given and the photo's own is not known.
+    """
+    amplified = choose_amplification(raw, ratio=ratio, ev=ev, target_exposure=target_exposure)
+    noise, warning = choose_noise(raw)
+    return Conditioning(amplification=amplified, noise=noise, warning=warning, blur=deblur)

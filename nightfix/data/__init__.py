@@ -1,1 +1,0 @@
-"""Tables and weights that come with the package."""

@@ -1,0 +1,30 @@
+from .color import (
+    COLOR_SPACES as COLOR_SPACES,
+)
+from .color import (
+    SRGB_TO_XYZ as SRGB_TO_XYZ,
+)
+from .develop import (
+    Tone as Tone,
+)
+from .develop import (
+    WhiteBalance as WhiteBalance,
+)
+from .develop import (
+    choose_white_balance as choose_white_balance,
+)
+from .develop import (
+    demosaic_camera as demosaic_camera,
+)
+from .develop import (
+    develop_raw as develop_raw,
+)
+from .icc import (
+    icc_profile as icc_profile,
+)
+from .orientation import (
+    orient as orient,
+)
+from .orientation import (
+    undo_orientation as undo_orientation,
+)

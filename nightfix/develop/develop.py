@@ -1,0 +1,214 @@
+"""Develop: from the mosaic, captured or restored, to a picture that is ready to look at.
+
+One step a file, in this order: white balance, highlights, demosaic, color, tone,
+orientation. It works on tiles, so a picture of any size needs little more memory
+than itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.develop.color import COLOR_SPACES, ColorSpace, camera_to_rgb
+from nightfix.develop.demosaic import (
+    compress_range,
+    demosaic_block,
+    expand_range,
+    take_block,
+    tiles,
+)
+from nightfix.develop.highlights import recover_highlights, saturation_levels
+from nightfix.develop.orientation import orient, undo_orientation
+from nightfix.develop.tone import fit_gamut, tone_map
+from nightfix.develop.white_balance import Balance, WhiteBalance, choose_white_balance
+from nightfix.parallel import in_parallel
+from nightfix.read import CfaPattern, RawImage, apply_gain_maps, finite, phase
+
+__all__ = [
+    "Balance",
+    "Tone",
+    "WhiteBalance",
+    "choose_white_balance",
+    "demosaic_camera",
+    "develop_raw",
+]
+
+Tone = Literal["natural", "linear", "scene"]
+Plane = NDArray[np.float32]
+
+#: The brightest light that is not simply white: eight times white, balanced by two [-].
+_BRIGHTEST = 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """What every tile needs to know of the whole picture."""
+
+    scale: np.float32
+    gains: Plane
+    ceilings: Plane | None
+    to_rgb: Plane
+    luminance: Plane
+    brightest: float
+    space: ColorSpace
+    tone: Tone
+
+
+def develop_raw(
+    raw: RawImage,
+    *,
+    white_balance: WhiteBalance = "as-shot",
+    color_space: str = "srgb",
+    tone: Tone = "natural",
+) -> NDArray[np.float32]:
+    """Develop a RAW into a picture.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Captured or restored. ``mosaic * 2**baseline_exposure`` is developed, so
+        1.0 of that is white and lamps may be above.
+    white_balance : {"as-shot", "auto", "daylight"} or (R, G, B)
+        See :func:`choose_white_balance`, which tells what was used in the end.
+    color_space : str
+        A name in :data:`nightfix.develop.color.COLOR_SPACES`.
+    tone : {"natural", "linear", "scene"}
+        "natural" opens shadows a little and keeps lamps' gradation below white;
+        "linear" keeps the light as it is and clips at white; "scene" neither
+        clips nor encodes.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), float32
+        Values in [0, 1], encoded by the color space's curve; of "scene", linear
+        light with white at 1 and lamps above. Cropped to the default crop and
+        upright, with the lens shading corrected where the file tells how.
+
+    Raises
+    ------
+    ValueError
+        If the color space, the tone or the white balance is unknown, or the
+        crop holds no pixel of the mosaic.
+    """
+    if color_space not in COLOR_SPACES:
+        raise ValueError(f"color space {color_space!r} is none of {', '.join(COLOR_SPACES)}")
+    if tone not in get_args(Tone):
+        raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
+    raw = apply_gain_maps(raw)
+    raw = replace(raw, mosaic=finite(raw.mosaic))
+    recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
+    rows, columns = _crop(raw)
+    upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
+    picture = np.empty(upright, np.float32)
+    sensor_view = undo_orientation(picture, raw.orientation)
+
+    def develop_one(part: tuple[range, range]) -> None:
+        tile_rows, tile_columns = part
+        tile = _develop_tile(raw, recipe, tile_rows, tile_columns)
+        top, left = tile_rows.start - rows.start, tile_columns.start - columns.start
+        area = sensor_view[top : top + len(tile_rows), left : left + len(tile_columns)]
+        for channel, plane in enumerate(tile):
+            area[..., channel] = plane
+
+    for _ in in_parallel(develop_one, tiles(rows, columns)):
+        pass
+    return picture
+
+
+def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
+    """Demosaic a RAW and leave it at that: camera RGB, for a Linear DNG.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Of a Bayer sensor, captured or restored.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), float32
+        Linear, neither balanced nor clipped, on the scale of ``raw.mosaic``; the whole
+        mosaic in sensor orientation. Highlights stay as the sensor has them.
+    """
+    if raw.cfa_pattern is None:
+        raise ValueError("a monochrome sensor has no mosaic of colors")
+    recipe = _plan(raw, choose_white_balance(raw), COLOR_SPACES["srgb"], "linear")
+    plain = replace(recipe, scale=np.float32(1), ceilings=None)
+    height, width = raw.mosaic.shape
+    picture = np.empty((height, width, 3), np.float32)
+    for rows, columns in tiles(range(height), range(width)):
+        camera = _camera_rgb(raw, plain, rows, columns)
+        area = picture[rows.start : rows.stop, columns.start : columns.stop]
+        area[...] = np.moveaxis(camera, 0, -1) / recipe.gains
+    return picture
+
+
+def _plan(raw: RawImage, balance: Balance, space: ColorSpace, tone: Tone) -> _Recipe:
+    """Take the few numbers of the whole picture that its tiles depend on."""
+    scale, gains = np.float32(2**raw.baseline_exposure), balance.gains.astype(np.float32)
+    ceilings = None
+    if raw.cfa_pattern is None:
+        brightest = float(raw.mosaic.max()) * float(scale)
+    else:
+        levels = saturation_levels(raw.mosaic, raw.cfa_pattern, scale=float(scale))
+        ceilings = None if levels is None else levels * gains
+        brightest = float((_peaks(raw.mosaic, raw.cfa_pattern) * gains).max()) * float(scale)
+    return _Recipe(
+        scale=scale,
+        gains=gains,
+        ceilings=ceilings,
+        to_rgb=camera_to_rgb(raw.color_matrices, balance.neutral, space),
+        luminance=space.rgb_to_xyz[1].astype(np.float32),
+        brightest=min(max(brightest, 1.0), _BRIGHTEST),
+        space=space,
+        tone=tone,
+    )
+
+
+def _peaks(mosaic: Plane, cfa_pattern: CfaPattern) -> Plane:
+    """Return the maximum of red, green, blue (0 where a tiny mosaic lacks one), shape (3,)."""
+    row, column = phase(cfa_pattern)
+    red, blue = mosaic[row::2, column::2], mosaic[1 - row :: 2, 1 - column :: 2]
+    greens = (mosaic[row::2, 1 - column :: 2], mosaic[1 - row :: 2, column::2])
+    green = max(float(plane.max(initial=0)) for plane in greens)
+    return np.array([red.max(initial=0), green, blue.max(initial=0)], np.float32)
+
+
+def _crop(raw: RawImage) -> tuple[range, range]:
+    """Return the rows and columns of the default crop that the mosaic has."""
+    height, width = raw.mosaic.shape
+    crop = raw.crop
+    rows = range(height)[max(crop.top, 0) : crop.top + crop.height]
+    columns = range(width)[max(crop.left, 0) : crop.left + crop.width]
+    if not rows or not columns:
+        raise ValueError(f"crop {tuple(crop)} lies outside the mosaic of {height} x {width}")
+    return rows, columns
+
+
+def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> Plane:
+    """Develop one tile, upright as the sensor has it, shape (3, h, w)."""
+    camera = _camera_rgb(raw, recipe, rows, columns)
+    rgb = np.tensordot(recipe.to_rgb, camera, axes=1) if raw.cfa_pattern else camera
+    fit_gamut(rgb, recipe.luminance)
+    if recipe.tone == "natural":
+        rgb = tone_map(rgb, recipe.brightest)
+    return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
+
+
+def _camera_rgb(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> Plane:
+    """Return a tile in balanced camera RGB, linear, in reference units, shape (3, h, w)."""
+    if raw.cfa_pattern is None:
+        gray = raw.mosaic[rows.start : rows.stop, columns.start : columns.stop] * recipe.scale
+        return np.repeat(gray[None], 3, axis=0)
+    block, top, left = take_block(raw.mosaic, raw.cfa_pattern, rows, columns)
+    red, green, blue = recipe.gains * recipe.scale
+    block[0::2, 0::2] *= red
+    block[0::2, 1::2] *= green
+    block[1::2, 0::2] *= green
+    block[1::2, 1::2] *= blue
+    if recipe.ceilings is not None:
+        recover_highlights(block, recipe.ceilings)
+    return expand_range(demosaic_block(compress_range(block), top, left, rows, columns))

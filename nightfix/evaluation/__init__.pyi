@@ -1,0 +1,30 @@
+from .benchmark import (
+    Case as Case,
+)
+from .benchmark import (
+    as_json as as_json,
+)
+from .benchmark import (
+    measure_all as measure_all,
+)
+from .benchmark import (
+    measure_batch as measure_batch,
+)
+from .benchmark import (
+    measure_darktable as measure_darktable,
+)
+from .benchmark import (
+    processor_name as processor_name,
+)
+from .cases import (
+    real_cases as real_cases,
+)
+from .cases import (
+    synthetic_cases as synthetic_cases,
+)
+from .report import (
+    Row as Row,
+)
+from .report import (
+    evaluate as evaluate,
+)

@@ -1,0 +1,46 @@
+from .compare import (
+    read_picture as read_picture,
+)
+from .compare import (
+    split as split,
+)
+from .fingerprint import (
+    settings_fingerprint as settings_fingerprint,
+)
+from .options import EnhanceOptions as EnhanceOptions
+from .photo import (
+    Prepared as Prepared,
+)
+from .photo import (
+    Result as Result,
+)
+from .photo import (
+    enhance as enhance,
+)
+from .photo import (
+    missing_outputs as missing_outputs,
+)
+from .photo import (
+    output_names as output_names,
+)
+from .photo import (
+    prepare as prepare,
+)
+from .photo import (
+    restore as restore,
+)
+from .photo import (
+    write as write,
+)
+from .region import (
+    preview as preview,
+)
+from .region import (
+    side_by_side as side_by_side,
+)
+from .summary import (
+    ORIGINS as ORIGINS,
+)
+from .summary import (
+    camera_name as camera_name,
+)

@@ -1,0 +1,94 @@
+"""Entry: two pictures in one, before on the left and after on the right of a line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.condition import choose_amplification
+from nightfix.develop import develop_raw
+from nightfix.errors import NightFixError, PictureError, RawReadError
+from nightfix.pipeline.fingerprint import recorded_fingerprint
+from nightfix.read import RAW_SUFFIXES, read_raw
+
+Picture = NDArray[np.float32]
+
+
+def read_picture(path: Path, *, ratio: float | None = None) -> Picture:
+    """Read any picture as it is to be looked at.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF, JPEG, PNG or camera RAW file. A RAW file that is no result of NightFix is
+        amplified first, like a photo that is to be restored.
+    ratio : float or None
+        Its amplification; None meters.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), float32
+        Values in [0, 1], as the file encodes them; ICC profiles are not applied.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no picture.
+    """
+    try:
+        if path.suffix.lower() in RAW_SUFFIXES:
+            return _developed(path, ratio)
+        # From memory: of a file that is no picture the library would leave the handle open.
+        pixels = iio.imread(path.read_bytes(), extension=path.suffix.lower())
+    except NightFixError:
+        raise
+    except FileNotFoundError as error:
+        raise RawReadError(path, "no such file", "check the name and the folder") from error
+    except Exception as error:  # whatever the libraries of each format raise
+        raise PictureError(path, "no picture that can be read") from error
+    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uf":
+        raise PictureError(path, f"a picture of shape {pixels.shape} and type {pixels.dtype}")
+    scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    light = np.clip(pixels.astype(np.float32) / np.float32(scale), 0, 1)
+    planes = np.repeat(light[:, :, None], 3, 2) if light.ndim == 2 else light
+    return planes[..., :3] if planes.shape[2] >= 3 else np.repeat(planes[..., :1], 3, 2)
+
+
+def _developed(path: Path, ratio: float | None) -> Picture:
+    raw = read_raw(path)
+    if ratio is None and recorded_fingerprint(path) is not None:
+        return develop_raw(raw)
+    factor = np.float32(choose_amplification(raw, ratio=ratio).ratio)
+    return develop_raw(replace(raw, mosaic=raw.mosaic * factor, baseline_exposure=0.0))
+
+
+def split(before: Picture, after: Picture, *, at: float = 0.5) -> Picture:
+    """Join two pictures of the same size at a vertical line.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape (H, W, 3)
+        In [0, 1].
+    at : float
+        Where the line is, 0 (left) to 1 (right).
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), float32
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"pictures of {before.shape} and {after.shape} do not fit together")
+    width = before.shape[1]
+    line = round(at * width)
+    joined = np.concatenate([before[:, :line], after[:, line:]], axis=1)
+    joined[:, max(0, line - 1) : line + max(1, width // 1000)] = 1
+    return joined

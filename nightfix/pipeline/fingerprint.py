@@ -1,0 +1,147 @@
+"""Entry: how a result tells of which photo and settings it came, and whether it is whole.
+
+The fingerprint stands in the record in the result itself, so a batch that was stopped
+goes on anywhere, without a second file beside the photos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nightfix.read import declared_size, read_tags
+from nightfix.write import record_of_file
+
+if TYPE_CHECKING:
+    from nightfix.pipeline.options import EnhanceOptions
+
+#: What stands at a result's name: nothing, the result that is wanted, the torn rest of
+#: one, a result of other settings or of another photo, or a file that is none of ours.
+Standing = Literal["absent", "done", "torn", "other", "foreign"]
+
+#: What is read of a photo to know it again, from either end [bytes].
+_IDENTITY = 1 << 16
+
+#: Options that say where results go and how they are made, not what is in them.
+_NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite")
+_NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
+
+_STRIPS, _TILES = (273, 279), (324, 325)
+
+
+def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
+    """Condense a photo and all that decides its result into one number.
+
+    Parameters
+    ----------
+    path : Path
+        The photo: its size and both its ends are taken, not its name or date.
+    options : EnhanceOptions
+        What is wanted. Only what differs from the defaults counts, so that a release
+        with more options still knows the results of the one before.
+    weights : str
+        SHA-256 of the weights; any text where nothing is restored.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the photo cannot be read, or is no file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no file")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        ends = file.read(_IDENTITY)
+        file.seek(max(0, size - _IDENTITY))
+        ends += file.read()
+    facts = {
+        "photo": [size, hashlib.sha256(ends).hexdigest()],
+        "options": _changed(options),
+        "weights": weights if options.restore else "",
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _changed(options: EnhanceOptions) -> dict[str, Any]:
+    """Return the options that decide pixels and are not as they are by default."""
+    chosen, default = asdict(options), asdict(type(options)())
+    for facts in (chosen, default):
+        facts["settings"] = {
+            key: value
+            for key, value in facts["settings"].items()
+            if key not in _NOT_IN_PIXELS_OF_SETTINGS
+        }
+    return {
+        key: value
+        for key, value in chosen.items()
+        if key not in _NOT_IN_PIXELS and value != default[key]
+    }
+
+
+def recorded_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint in a file's record; None if it is no result of NightFix.
+
+    It is empty where the result is of a release that did not record one.
+    """
+    record = record_of_file(path)
+    return None if record is None else record.fingerprint
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether all of a result is there: a copy may have been cut off.
+
+    A TIFF or DNG has the pieces that its directories name, a JPEG and a PNG their end
+    marks, an AVIF its boxes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head, size = file.read(8), file.seek(0, 2)
+        file.seek(max(0, size - 12))
+        tail = file.read()
+        if head[:2] == b"\xff\xd8":
+            return tail.endswith(b"\xff\xd9")
+        if head == b"\x89PNG\r\n\x1a\n":
+            return tail[4:8] == b"IEND"
+        tags = read_tags(file)
+        if head[4:8] == b"ftyp":
+            return declared_size(file, tags) <= size
+    ends = [
+        offset + count
+        for ifd in tags.images
+        for offsets, counts in (_STRIPS, _TILES)
+        for offset, count in zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
+    ]
+    return max(ends, default=0) <= size
+
+
+def standing(target: Path, fingerprint: str) -> Standing:
+    """Tell what stands at the name of a result that is to have a fingerprint.
+
+    Raises
+    ------
+    OSError
+        If there is something that cannot be read.
+    """
+    if not target.is_file():
+        return "foreign" if target.is_dir() else "absent"
+    if target.stat().st_size == 0:
+        return "torn"
+    recorded = recorded_fingerprint(target)
+    if recorded is None:
+        return "foreign"
+    if not is_whole(target):
+        return "torn"
+    return "done" if recorded == fingerprint else "other"

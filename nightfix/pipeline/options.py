@@ -1,0 +1,68 @@
+"""Pipeline: what to make of a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from nightfix.condition import Settings
+from nightfix.develop import WhiteBalance
+from nightfix.write import Compression, Depth, Format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhanceOptions:
+    """What to make of a photo.
+
+    Parameters
+    ----------
+    output : Path or None
+        Folder of the results; None is the photo's own.
+    formats : tuple of {"tiff", "dng", "linear-dng", "jpeg", "png", "avif"}
+        Files to write.
+    compression : {"lossless", "none"}
+        Of TIFF and DNG.
+    depth : {16, 32}
+        Bits of a TIFF; 32 is linear light in floats.
+    suffix : str
+        Added to the photo's name.
+    overwrite : bool
+        Replace results that are there.
+    allow_truncated : bool
+        Take what is there of a photo that was cut off.
+    restore : bool
+        False leaves the mosaic as it was read.
+    ratio, ev, target_exposure : float or None
+        The amplification in one of three ways [-, EV, s]; none of them meters.
+    deblur : bool or None
+        Whether to undo a shake; None undoes one that is found.
+    settings : Settings
+        Passes, strength, headroom, seed, tile.
+    chroma : float or None
+        Strength for color noise alone, 0 to 100; None is that of ``settings``.
+    white_balance : WhiteBalance
+        ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
+    color_space : str
+        Color space of developed pictures.
+    tone : {"natural", "linear"}
+        Tone curve of developed pictures.
+    """
+
+    output: Path | None = None
+    formats: tuple[Format, ...] = ("tiff",)
+    compression: Compression = "lossless"
+    depth: Depth = 16
+    suffix: str = "_nightfix"
+    overwrite: bool = False
+    allow_truncated: bool = False
+    restore: bool = True
+    ratio: float | None = None
+    ev: float | None = None
+    target_exposure: float | None = None
+    deblur: bool | None = None
+    settings: Settings = field(default_factory=Settings)
+    chroma: float | None = None
+    white_balance: WhiteBalance = "as-shot"
+    color_space: str = "srgb"
+    tone: Literal["natural", "linear"] = "natural"

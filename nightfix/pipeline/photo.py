@@ -1,0 +1,357 @@
+"""Entry: one photo from file to file. Read, condition, restore, develop, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nightfix.condition import Conditioning, condition_raw, looks, passes
+from nightfix.develop import choose_white_balance
+from nightfix.errors import OutputWriteError
+from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
+from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.summary import describe, describe_work, precision
+from nightfix.progress import Progress, no_progress, say_nothing
+from nightfix.read import RawImage, read_raw
+from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
+from nightfix.write import (
+    TABLE,
+    Format,
+    Record,
+    WriteOptions,
+    check_target,
+    make_folder,
+    write_results,
+)
+
+if TYPE_CHECKING:
+    from nightfix.restore import Restorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds that each stage of a photo took: ``read``, ``network`` and ``write``."""
+
+    read: float = 0.0
+    network: float = 0.0
+    write: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum of the stages [s]; in a batch they overlap those of other photos."""
+        return self.read + self.network + self.write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a photo.
+
+    ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
+    so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
+    (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
+    what to know of it (``notes``) and the time it took (``timings``).
+    """
+
+    path: Path
+    outputs: tuple[Path, ...]
+    conditioning: Conditioning | None = None
+    steps: int = 0
+    shake: float | None = None
+    skipped: bool = False
+    notes: tuple[str, ...] = ()
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def seconds(self) -> float:
+        """Time that the photo took [s]."""
+        return self.timings.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A photo between two stages of its way.
+
+    ``targets`` are the results that are still to be made, by format; ``torn`` tells that
+    rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
+    as read, then restored.
+    """
+
+    options: EnhanceOptions
+    raw: RawImage
+    targets: dict[Format, Path]
+    torn: bool
+    fingerprint: str
+    conditioning: Conditioning | None
+    record: Record
+    notes: tuple[str, ...]
+    timings: Timings
+    shake: float | None = None
+
+
+def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
+    """Return where each format of a photo's result goes.
+
+    Raises
+    ------
+    ValueError
+        If two of the formats would have one name.
+    """
+    folder = options.output or path.parent
+    paths = {
+        kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
+        for kind in options.formats
+    }
+    if len(set(paths.values())) < len(paths):
+        raise ValueError(f"{' and '.join(paths)} would be written under one name")
+    return paths
+
+
+def missing_outputs(path: Path, options: EnhanceOptions, fingerprint: str) -> dict[Format, Path]:
+    """Return the results of a photo that are still to be made.
+
+    Whole results of the same photo and settings are left out, unless all are to be
+    overwritten; those that were cut off count as missing.
+
+    Raises
+    ------
+    OutputExistsError, OutputWriteError
+        If something else is there already, or the photo itself, which is never written to.
+    """
+    missing = {}
+    for kind, target in output_names(path, options).items():
+        stands = "foreign" if options.overwrite else _standing(target, fingerprint)
+        if stands == "done":
+            continue
+        overwrite = options.overwrite or stands == "torn"
+        check_target(target, overwrite=overwrite, source=path, ours=stands == "other")
+        missing[kind] = target
+    return missing
+
+
+def _standing(target: Path, fingerprint: str) -> Standing:
+    try:
+        return standing(target, fingerprint)
+    except OSError as error:
+        raise OutputWriteError(target, error.strerror or str(error)) from error
+
+
+def enhance(
+    path: Path | str,
+    options: EnhanceOptions | None = None,
+    *,
+    restorer: Restorer | None = None,
+    announce: Callable[[str], None] = say_nothing,
+    progress: Progress = no_progress,
+) -> Result:
+    """Restore one photo and write the results beside it.
+
+    Parameters
+    ----------
+    path : Path or str
+        A camera RAW file. It is never written to.
+    options : EnhanceOptions or None
+        What to make of it.
+    restorer : Restorer or None
+        The network to use; None loads the default weights.
+    announce : callable
+        Takes one line of physical facts, before work starts.
+    progress : callable
+        Called with tiles done and tiles in all.
+
+    Returns
+    -------
+    Result
+        ``skipped`` if whole results of the same settings are there already.
+
+    Raises
+    ------
+    NightFixError
+        Of the family that fits: input, weights, device or output.
+    """
+    path, options = Path(path), options or EnhanceOptions()
+    weights = restorer.info.sha256 if restorer else weights_sha256(DEFAULT_WEIGHTS)
+    prepared = prepare(path, options, weights)
+    if isinstance(prepared, Result):
+        return prepared
+    if restorer is None and options.restore:
+        from nightfix.restore import Restorer
+
+        restorer = Restorer()
+    return write(restore(prepared, restorer, announce, progress))
+
+
+def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Result:
+    """Read a photo and work out what is to be done to it, if anything is.
+
+    Parameters
+    ----------
+    path : Path
+        A camera RAW file.
+    options : EnhanceOptions
+        What to make of it.
+    weights : str
+        SHA-256 of the weights that will be used.
+
+    Returns
+    -------
+    Prepared or Result
+        A skipped Result where all results are there already.
+
+    Raises
+    ------
+    InputError, OutputError
+    """
+    started = time.perf_counter()
+    fingerprint = _fingerprint(path, options, weights)
+    targets = missing_outputs(path, options, fingerprint)
+    if not targets:
+        outputs = tuple(output_names(path, options).values())
+        return Result(path=path, outputs=outputs, skipped=True)
+    torn = any(target.exists() for target in targets.values())
+    raw = read_raw(path, allow_truncated=options.allow_truncated)
+    for target in targets.values():
+        make_folder(target)  # now, not after the network's minutes
+    conditioning = None
+    if options.restore:
+        conditioning = condition_raw(
+            raw,
+            ratio=options.ratio,
+            ev=options.ev,
+            target_exposure=options.target_exposure,
+            deblur=options.deblur,
+        )
+    return Prepared(
+        options=options,
+        raw=raw,
+        targets=targets,
+        torn=torn,
+        fingerprint=fingerprint,
+        conditioning=conditioning,
+        record=Record(fingerprint=fingerprint),
+        notes=(conditioning.warning,) if conditioning and conditioning.warning else (),
+        timings=Timings(read=time.perf_counter() - started),
+    )
+
+
+def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
+    try:
+        return settings_fingerprint(path, options, weights)
+    except OSError:
+        read_raw(path)  # which says what is wrong with it
+        raise
+
+
+def restore(
+    prepared: Prepared,
+    restorer: Restorer | None,
+    announce: Callable[[str], None] = say_nothing,
+    progress: Progress = no_progress,
+) -> Prepared:
+    """Run the network on a prepared photo; one that is not to be restored comes back as it is.
+
+    Raises
+    ------
+    DeviceError
+    """
+    options, conditioning, raw = prepared.options, prepared.conditioning, prepared.raw
+    if conditioning is None or restorer is None:
+        announce(describe(raw, None) + "; not restored")
+        return prepared
+    work = describe_work(options.settings, conditioning, restorer)
+    announce(f"{describe(raw, conditioning)}; {work}")
+    for note in prepared.notes:
+        announce(f"note: {note}")
+    started = time.perf_counter()
+    whole = replace(options.settings, strength=100.0)
+    shakes: list[float] = []
+    restored = restorer.restore(raw, conditioning, whole, progress, shakes.append)
+    ratio = conditioning.amplification.ratio
+    restored = blend(
+        raw,
+        restored,
+        ratio=ratio,
+        strength=options.settings.strength,
+        chroma=options.chroma,
+        ceiling=min(ratio, 2**options.settings.headroom),
+    )
+    timings = replace(prepared.timings, network=time.perf_counter() - started)
+    shaken = replace(
+        prepared,
+        raw=restored,
+        shake=shakes[0] if shakes else None,
+        notes=prepared.notes + tuple(shake_note(length, options.deblur) for length in shakes),
+        timings=timings,
+    )
+    return replace(shaken, record=_record(shaken, conditioning, restorer))
+
+
+def shake_note(length: float, deblur: bool | None) -> str:
+    """Return what a user is told of a shake of some length [px] that was undone."""
+    if deblur:
+        return f"a shake of some {length:.0f} px was undone"
+    return f"a shake of some {length:.0f} px was found and undone; --no-deblur keeps it"
+
+
+def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
+    """Write down how a result is made."""
+    settings, noise = prepared.options.settings, conditioning.noise
+    chroma = prepared.options.chroma
+    return Record(
+        restored="True",
+        weights=restorer.info.name,
+        weights_sha256=restorer.info.sha256,
+        ratio=repr(conditioning.amplification.ratio),
+        steps=str(settings.steps or "auto"),
+        strength=f"{settings.strength:g}",
+        chroma="" if chroma is None else f"{chroma:g}",
+        headroom=f"{settings.headroom:g}",
+        seed=str(settings.seed),
+        deterministic=str(settings.deterministic),
+        deblur="" if conditioning.blur is None else str(conditioning.blur),
+        shake="" if prepared.shake is None else f"{prepared.shake:.1f}",
+        noise=f"{noise.a!r} {noise.b!r}",
+        computed=f"{restorer.device} {precision(restorer)}",
+        fingerprint=prepared.fingerprint,
+    )
+
+
+def write(prepared: Prepared) -> Result:
+    """Develop a photo and write its results.
+
+    Raises
+    ------
+    OutputError
+    """
+    started = time.perf_counter()
+    options, raw = prepared.options, prepared.raw
+    notes = prepared.notes
+    if any(TABLE[kind].developed for kind in prepared.targets):
+        note = choose_white_balance(raw, options.white_balance).note
+        notes += (note,) if note else ()
+    write_results(
+        raw,
+        prepared.targets,
+        prepared.record,
+        WriteOptions(
+            white_balance=options.white_balance,
+            color_space=options.color_space,
+            tone=options.tone,
+            depth=options.depth,
+            compression=options.compression,
+            overwrite=options.overwrite or prepared.torn,
+        ),
+    )
+    conditioning = prepared.conditioning
+    steps = passes(options.settings, conditioning) if conditioning else 0
+    return Result(
+        path=raw.path,
+        outputs=tuple(prepared.targets.values()),
+        conditioning=conditioning,
+        steps=steps if prepared.shake is None else looks(steps),
+        shake=prepared.shake,
+        notes=notes,
+        timings=replace(prepared.timings, write=time.perf_counter() - started),
+    )

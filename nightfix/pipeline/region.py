@@ -1,0 +1,285 @@
+"""Entry: one region of a photo, captured and restored, in seconds.
+
+Metering, noise and shake are those of the whole photo, so the region looks as it will in
+the result; the shake is measured where the photo has most detail. What the network made of
+the region, and the shake, are kept in the user's cache: other strengths cost no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from nightfix.condition import Conditioning, condition_raw
+from nightfix.develop import develop_raw, orient
+from nightfix.errors import CropError
+from nightfix.pipeline.fingerprint import settings_fingerprint
+from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.photo import shake_note
+from nightfix.progress import Progress, no_progress, say_nothing
+from nightfix.read import Area, RawImage, read_raw
+from nightfix.restore import blend
+
+if TYPE_CHECKING:
+    from nightfix.restore import Restorer
+
+Picture = NDArray[np.float32]
+
+#: Size of the region where none is asked for [px].
+DEFAULT_SIZE = (640, 480)
+
+#: Pixels around the region that the network sees as well, for the edges to be right.
+_MARGIN = 256
+
+#: Pitch on which it is cut out: even, for the pattern, and that of the anchored brightness [px].
+_GRID = 32
+
+#: Regions and shakes that are kept in the cache.
+_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A region before and after, developed alike.
+
+    ``before`` is the amplified capture, ``after`` the blend that was asked for, both of
+    shape (H, W, 3) in [0, 1]; ``conditioning`` is the photo's; ``cached`` tells that no
+    network ran.
+    """
+
+    before: Picture
+    after: Picture
+    conditioning: Conditioning
+    cached: bool
+
+
+def preview(
+    path: Path,
+    options: EnhanceOptions,
+    *,
+    weights: str,
+    load: Callable[[], Restorer],
+    crop: tuple[int, int, int, int] | None = None,
+    cache: Path | None = None,
+    announce: Callable[[str], None] = say_nothing,
+    progress: Progress = no_progress,
+) -> Preview:
+    """Restore one region of a photo and develop it, before and after.
+
+    Parameters
+    ----------
+    path : Path
+        A camera RAW file.
+    options : EnhanceOptions
+        As for the whole photo.
+    weights : str
+        SHA-256 of the weights.
+    load : callable
+        Gives the network; called only where it has to run.
+    crop : (left, top, width, height) or None
+        In pixels of the upright picture; None is a region in its middle.
+    cache : Path or None
+        Folder of kept regions; None is in the user's cache.
+    announce : callable
+        Takes notes on the photo.
+    progress : callable
+        Called with tiles done and tiles in all.
+
+    Returns
+    -------
+    Preview
+
+    Raises
+    ------
+    CropError
+        If the region is not in the picture.
+    NightFixError
+        As for :func:`nightfix.pipeline.photo.enhance`.
+    """
+    raw = read_raw(path)
+    region = sensor_area(raw, crop or _middle(raw))
+    conditioning = condition_raw(
+        raw,
+        ratio=options.ratio,
+        ev=options.ev,
+        target_exposure=options.target_exposure,
+        deblur=options.deblur,
+    )
+    if conditioning.warning:
+        announce(f"note: {conditioning.warning}")
+    whole = replace(options, settings=replace(options.settings, strength=100.0), chroma=None)
+    around = _around(region, raw.mosaic.shape)
+    kept = _kept_at(cache, path, whole, weights, "-".join(map(str, around)))
+    mosaic = _load_kept(kept, (around.height, around.width))
+    part = _cut(raw, around)
+    if mosaic is None:
+        restorer = load()
+        told = _with_shake(
+            conditioning,
+            _kept_at(cache, path, whole, weights, "shake"),
+            lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
+        )
+        restored = restorer.restore(
+            part,
+            told,
+            whole.settings,
+            progress,
+            lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
+        )
+        _keep(kept, restored.mosaic)
+    else:
+        restored = replace(part, mosaic=mosaic, baseline_exposure=0.0)
+    ratio = conditioning.amplification.ratio
+    ceiling = min(ratio, 2**options.settings.headroom)
+    mixed = blend(
+        part,
+        restored,
+        ratio=ratio,
+        strength=options.settings.strength,
+        chroma=options.chroma,
+        ceiling=ceiling,
+    )
+    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(ceiling))
+    frame = replace(raw, mosaic=amplified, baseline_exposure=0.0, crop=region)
+    before = _develop(frame, options)
+    rows, columns = _slices(around)
+    amplified[rows, columns] = mixed.mosaic
+    return Preview(
+        before=before,
+        after=_develop(frame, options),
+        conditioning=conditioning,
+        cached=mosaic is not None,
+    )
+
+
+def _with_shake(
+    conditioning: Conditioning, kept: Path, measure: Callable[[], Conditioning]
+) -> Conditioning:
+    """Add the photo's shake, kept from before or measured; an empty kernel is kept for none."""
+    from nightfix.restore import KERNEL_SIZE
+
+    shake = _load_kept(kept, (KERNEL_SIZE, KERNEL_SIZE), (0, 0))
+    if shake is not None:
+        return replace(conditioning, blur=shake.size > 0, shake=shake if shake.size else None)
+    told = measure()
+    if told is not conditioning:
+        _keep(kept, np.zeros((0, 0), np.float32) if told.shake is None else told.shake)
+    return told
+
+
+def _develop(raw: RawImage, options: EnhanceOptions) -> Picture:
+    return develop_raw(raw, white_balance=options.white_balance, tone=options.tone)
+
+
+def side_by_side(left: Picture, right: Picture) -> Picture:
+    """Put two pictures of one height beside each other, a white line between them."""
+    line = np.ones((left.shape[0], 4, 3), np.float32)
+    return np.concatenate([left, line, right], axis=1)
+
+
+def _upright_size(raw: RawImage) -> tuple[int, int]:
+    """Return width and height of the picture as it is seen."""
+    empty = np.broadcast_to(np.False_, (raw.crop.height, raw.crop.width))
+    height, width = orient(empty, raw.orientation).shape
+    return width, height
+
+
+def _middle(raw: RawImage) -> tuple[int, int, int, int]:
+    size = _upright_size(raw)
+    width, height = (min(wanted, there) for wanted, there in zip(DEFAULT_SIZE, size, strict=True))
+    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
+
+
+def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
+    """Return the area of the mosaic that a region of the upright picture shows.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Gives crop and orientation.
+    crop : (left, top, width, height)
+        In pixels of the upright picture.
+
+    Raises
+    ------
+    CropError
+        If the region is not in the picture.
+    """
+    left, top, width, height = crop
+    full_width, full_height = _upright_size(raw)
+    if left + width > full_width or top + height > full_height:
+        raise CropError(raw.path, crop, (full_width, full_height))
+    shape = (raw.crop.height, raw.crop.width)
+    rows, columns = (
+        orient(np.broadcast_to(index, shape), raw.orientation)[[top, top + height - 1]][
+            :, [left, left + width - 1]
+        ]
+        for index in (np.arange(shape[0])[:, None], np.arange(shape[1])[None])
+    )
+    return Area(
+        top=raw.crop.top + int(rows.min()),
+        left=raw.crop.left + int(columns.min()),
+        height=int(np.ptp(rows)) + 1,
+        width=int(np.ptp(columns)) + 1,
+    )
+
+
+def _around(region: Area, shape: tuple[int, ...]) -> Area:
+    """Return the region with its margin, on the grid of the means that hold its brightness."""
+    top = max(0, region.top - _MARGIN) // _GRID * _GRID
+    left = max(0, region.left - _MARGIN) // _GRID * _GRID
+    bottom = min(shape[0], region.top + region.height + _MARGIN)
+    right = min(shape[1], region.left + region.width + _MARGIN)
+    return Area(top=top, left=left, height=bottom - top, width=right - left)
+
+
+def _slices(area: Area) -> tuple[slice, slice]:
+    return (
+        slice(area.top, area.top + area.height),
+        slice(area.left, area.left + area.width),
+    )
+
+
+def _cut(raw: RawImage, area: Area) -> RawImage:
+    mosaic = np.ascontiguousarray(raw.mosaic[_slices(area)])
+    return replace(raw, mosaic=mosaic, crop=Area(0, 0, area.height, area.width))
+
+
+def _kept_at(
+    cache: Path | None, path: Path, options: EnhanceOptions, weights: str, what: str
+) -> Path:
+    """Return where a region or the shake is kept: by all that decides it."""
+    network = EnhanceOptions(
+        ratio=options.ratio,
+        ev=options.ev,
+        target_exposure=options.target_exposure,
+        deblur=options.deblur,
+        settings=options.settings,
+    )
+    folder = cache or platformdirs.user_cache_path("nightfix") / "previews"
+    name = settings_fingerprint(path, network, weights)[:32]
+    return folder / f"{name}-{what}.npy"
+
+
+def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
+    with suppress(OSError, ValueError, EOFError):
+        array = np.load(path, allow_pickle=False)
+        if array.shape in shapes and array.dtype == np.float32:
+            return np.asarray(array)
+    return None
+
+
+def _keep(path: Path, array: Picture) -> None:
+    """Keep an array, and no more than the newest ones; a full disk only costs the speed."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+        for old in sorted(path.parent.glob("*.npy"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
+            old.unlink()

@@ -1,0 +1,69 @@
+from .arrays import (
+    raw_from_array as raw_from_array,
+)
+from .bayer import (
+    CfaPattern as CfaPattern,
+)
+from .bayer import (
+    pack_bayer as pack_bayer,
+)
+from .bayer import (
+    phase as phase,
+)
+from .bayer import (
+    shift_pattern as shift_pattern,
+)
+from .bayer import (
+    transpose_planes as transpose_planes,
+)
+from .bayer import (
+    unpack_bayer as unpack_bayer,
+)
+from .metadata import (
+    Exposure as Exposure,
+)
+from .metadata import (
+    Metadata as Metadata,
+)
+from .opcodes import (
+    OpcodeLists as OpcodeLists,
+)
+from .reader import (
+    RAW_SUFFIXES as RAW_SUFFIXES,
+)
+from .reader import (
+    Area as Area,
+)
+from .reader import (
+    ColorMatrix as ColorMatrix,
+)
+from .reader import (
+    RawImage as RawImage,
+)
+from .reader import (
+    apply_gain_maps as apply_gain_maps,
+)
+from .reader import (
+    finite as finite,
+)
+from .reader import (
+    packed_planes as packed_planes,
+)
+from .reader import (
+    read_raw as read_raw,
+)
+from .reader import (
+    read_size as read_size,
+)
+from .reader import (
+    to_dn as to_dn,
+)
+from .tags import (
+    ExifTag as ExifTag,
+)
+from .tags import (
+    read_tags as read_tags,
+)
+from .truncation import (
+    declared_size as declared_size,
+)

@@ -1,0 +1,291 @@
+"""Read: LibRaw, in a process of its own, and how it is spoken to.
+
+A camera file is input from outside, and LibRaw is large and written in C++: a file made for
+it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
+in a child process that is given the bytes of a file and answers with samples and facts,
+under limits of time, size and memory. Whatever happens there, here it is one error.
+The child lives on for the next photo; after a crash there is a new one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Longest that one file may keep LibRaw busy; the largest cameras' take a few [s].
+TIME_LIMIT = 120.0
+
+#: Most pixels a file may declare; the largest composites of cameras have 400 million.
+MAX_PIXELS = 1 << 29
+
+#: Bytes of the file that are sent at once.
+_PIECE = 1 << 20
+
+#: Longest line of facts that is believed [bytes]; real ones have some 700.
+_LONGEST_ANSWER = 1 << 16
+
+#: The environment is left out (-I), the search path given, so no file of the current folder runs.
+_CHILD = "import sys; sys.path[:] = sys.argv[1:]; from nightfix.read.decoder_process import serve; serve()"  # noqa: E501
+
+Origin = Literal["mosaic", "x-trans", "rgb"]
+
+
+class Sizes(NamedTuple):
+    """Of the frame, its visible part and its crop, as LibRaw has them [px]; ``flip`` are bits."""
+
+    raw_height: int
+    raw_width: int
+    height: int
+    width: int
+    top_margin: int
+    left_margin: int
+    crop_left_margin: int
+    crop_top_margin: int
+    crop_width: int
+    crop_height: int
+    flip: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What LibRaw knows of a file.
+
+    Attributes
+    ----------
+    samples : ndarray, shape (H, W), uint16, or None
+        The visible part; None where a pixel has several values, and they do not show from
+        which mosaic they were interpolated.
+    origin : {"mosaic", "x-trans", "rgb"}
+        What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and
+        of red, green and blue one is taken at each site of a Bayer pattern.
+    sizes : Sizes
+        Of frame, visible part and crop.
+    num_colors : int
+        1 = monochrome.
+    color_desc : str
+        A letter for each color's number.
+    pattern_shape : tuple of int, or None
+        Of the color filter array's smallest repeat; (0, 0) for one LibRaw cannot name,
+        None without one.
+    sites : tuple of int
+        Color numbers at the visible origin's 2 x 2 cell, row by row.
+    black_level_per_channel : tuple of float
+        By color number [DN].
+    white_level : float
+        Of LibRaw's table [DN].
+    camera_white_level_per_channel : tuple of float
+        The camera's own, by color number; () if it states none [DN].
+    camera_whitebalance : tuple of float
+        Gains by color number; 0 = unknown.
+    rgb_xyz_matrix : ndarray, shape (4, 3), float64
+        XYZ to camera under D65; zeros = unknown.
+    lens : str
+        Name; "" = unknown.
+    captured : str
+        "YYYY:MM:DD HH:MM:SS"; "" = unknown.
+    shutter_speed, iso_speed, aperture, focal_length : float
+        0 = unknown [s, -, -, mm].
+    """
+
+    samples: NDArray[np.uint16] | None
+    origin: Origin
+    sizes: Sizes
+    num_colors: int
+    color_desc: str
+    pattern_shape: tuple[int, int] | None
+    sites: tuple[int, int, int, int]
+    black_level_per_channel: tuple[float, ...]
+    white_level: float
+    camera_white_level_per_channel: tuple[float, ...]
+    camera_whitebalance: tuple[float, ...]
+    rgb_xyz_matrix: NDArray[np.float64]
+    lens: str
+    captured: str
+    shutter_speed: float
+    iso_speed: float
+    aperture: float
+    focal_length: float
+
+
+class DecoderError(Exception):
+    """LibRaw has no picture to give; ``args[0]`` says why, ``kind`` of which kind that is.
+
+    ``kind`` is "unknown" (no RAW file of a known camera), "damaged", "declared" (too many
+    pixels for the file, or for any camera), "memory", "time", "crash", "start" or "other".
+    """
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
+def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
+    """Decode a camera file.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Seekable, at any position. Left at its end.
+    padding : int
+        Zeros to put behind it [bytes].
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    DecoderError
+        If LibRaw fails, crashes, or exceeds a limit.
+    OSError
+        If the file cannot be read.
+    """
+    with _lock:
+        return _running_child().decode(file, padding)
+
+
+def start() -> None:
+    """Start LibRaw's process, to be ready when it is needed: it takes as long as a small photo."""
+    with _lock, suppress(DecoderError):  # which the first photo will meet again
+        _running_child()
+
+
+# ---------------------------------------------------------------------------------------
+# This process
+
+
+class _Child:
+    """The process with LibRaw in it."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _CHILD, *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # LibRaw prints there; its errors reach us as such
+            )
+        except OSError as error:
+            raise DecoderError("start", f"LibRaw cannot be started: {error.strerror}") from error
+
+    def decode(self, file: BinaryIO, padding: int) -> Decoded:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        try:
+            with suppress(BrokenPipeError):
+                self._send(b"%d\n" % (size + padding))
+                while piece := file.read(_PIECE):
+                    self._send(piece)
+                for start in range(0, padding, _PIECE):
+                    self._send(bytes(min(_PIECE, padding - start)))
+            with self._limited():
+                return self._answer()
+        except EOFError as error:
+            self.process.kill()  # it may have closed its pipes and live on
+            code = self.process.wait()
+            raise DecoderError("crash", f"makes LibRaw crash ({code})") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            self.close()
+            raise DecoderError("crash", "makes LibRaw answer nonsense") from error
+        except DecoderError:
+            raise
+        except BaseException:
+            # Interrupted half-way, or the file could not be read: the pipes are out of step.
+            self.close()
+            raise
+
+    def _send(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        with self._limited():
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Kill a child that neither takes what it is sent nor answers."""
+        late = threading.Event()
+        timer = threading.Timer(TIME_LIMIT, self._kill, [late])
+        timer.start()
+        try:
+            yield
+        except (EOFError, BrokenPipeError) as error:
+            if late.is_set():
+                self.process.wait()
+                what = f"needs more than {TIME_LIMIT:g} s to decode"
+                raise DecoderError("time", what) from error
+            raise
+        finally:
+            timer.cancel()
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self.process.kill()
+
+    def _answer(self) -> Decoded:
+        """Take the answer of a child that may have been taken over: at its word, within bounds."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline(_LONGEST_ANSWER)
+        if len(line) == _LONGEST_ANSWER:
+            raise ValueError("a line without end")
+        if not line.endswith(b"\n"):
+            raise EOFError
+        facts = json.loads(line)
+        if "error" in facts:
+            raise DecoderError(str(facts["error"]), str(facts["what"]))
+        sizes, samples = Sizes(*map(int, facts.pop("sizes"))), None
+        if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
+            raise ValueError(f"{sizes}")
+        if facts.pop("has_samples"):
+            samples = np.empty((sizes.height, sizes.width), np.uint16)
+            wanted, got = samples.data.cast("B"), 0
+            while got < len(wanted):
+                count = self.process.stdout.readinto(wanted[got:])  # type: ignore[attr-defined]
+                if not count:
+                    raise EOFError
+                got += count
+        matrix = np.array(facts.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
+        facts = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
+        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **facts)
+
+    def close(self) -> None:
+        """End the process, which is waiting for a file or beyond help."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        self.process.wait()
+
+
+_lock = threading.Lock()
+_child: _Child | None = None
+
+
+def _running_child() -> _Child:
+    global _child  # noqa: PLW0603  one child for all photos of this process
+    if _child is not None and _child.owner != os.getpid():
+        _child = None  # that of the process we were forked from
+    if _child is not None and _child.process.poll() is not None:
+        _child.close()
+        _child = None
+    if _child is None:
+        _child = _Child()
+    return _child
+
+
+@atexit.register
+def _close() -> None:
+    if _child is not None and _child.owner == os.getpid():
+        _child.close()

@@ -1,0 +1,258 @@
+"""Read: what runs in the process of LibRaw, and nowhere else.
+
+Here every file is an enemy's. The process gives up what LibRaw does not need before it
+sees one, and answers with nothing but numbers and short texts; :mod:`nightfix.read.decoder`,
+which starts it, believes them within bounds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import rawpy
+from numpy.typing import NDArray
+
+from nightfix.read.decoder import MAX_PIXELS, TIME_LIMIT, DecoderError, Origin, Sizes
+
+#: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
+MIN_BITS_PER_PIXEL = 1 / 8
+
+#: Address space of the child: LibRaw's own limit of 2 GiB of samples, the file, and libraries.
+_ADDRESS_SPACE = 8 << 30
+
+#: Rows of samples that are sent at once, so that no copy of the frame is made.
+_ROWS = 64
+
+
+def serve() -> None:
+    """Decode what comes on stdin, file after file, until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    with suppress(rawpy.LibRawError):
+        rawpy.imread(io.BytesIO())  # which imports what it needs, while that can be opened
+    _limit_ourselves()
+    source, answers = sys.stdin.buffer, sys.stdout.buffer
+    while line := source.readline():
+        _limit_time()
+        data = source.read(int(line))
+        try:
+            with rawpy.imread(io.BytesIO(data)) as raw:
+                _require_plausible_size(len(data), raw.sizes)
+                facts, samples = _facts(raw)
+                answers.write(json.dumps(facts).encode() + b"\n")
+                if samples is not None:
+                    for start in range(0, len(samples), _ROWS):
+                        answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
+        except (DecoderError, rawpy.LibRawError, MemoryError) as error:
+            answer = {"error": _kind(error), "what": _sentence(error)}
+            answers.write(json.dumps(answer).encode() + b"\n")
+        del data
+        answers.flush()
+
+
+def _limit_ourselves() -> None:
+    """Give up what LibRaw never needs: most memory, and files and connections of its own."""
+    with suppress(ImportError):  # not on Windows
+        import resource
+
+        limits = [
+            (resource.RLIMIT_AS, _ADDRESS_SPACE),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_CORE, 0),
+        ]
+        if sys.platform == "linux":  # what is open stays open, nothing else can be opened
+            limits.append((resource.RLIMIT_NOFILE, 0))
+        for what, limit in limits:
+            hard = resource.getrlimit(what)[1]
+            with suppress(OSError, ValueError):
+                lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+                resource.setrlimit(what, (lowest, lowest))
+
+
+def _limit_time() -> None:
+    """End ourselves when one file takes too long, whether or not a parent is left to do it."""
+    with suppress(ImportError):
+        import resource
+
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        with suppress(OSError, ValueError):
+            spent = int(usage.ru_utime + usage.ru_stime)
+            resource.setrlimit(resource.RLIMIT_CPU, (spent + int(TIME_LIMIT) + 1, hard))
+
+
+def _require_plausible_size(size: int, sizes: rawpy.ImageSizes) -> None:
+    """Refuse what declares far more pixels than it can hold, before any memory is asked for."""
+    pixels = sizes.raw_height * sizes.raw_width
+    if pixels > MAX_PIXELS:
+        raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
+    if 8 * size < MIN_BITS_PER_PIXEL * pixels:
+        raise DecoderError("declared", f"cut off: {size} bytes for {pixels} pixels")
+
+
+def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+    """Return what :class:`Decoded` holds, as JSON can carry it, and the samples."""
+    sizes = raw.sizes
+    shape: tuple[int, ...] | None = None
+    try:
+        shape = None if raw.raw_pattern is None else raw.raw_pattern.shape
+    except NotImplementedError:  # rawpy's answer to the rarest patterns
+        shape = (0, 0)
+    # raw_pattern starts at the masked frame's corner, whose phase may be another.
+    at = [(sizes.top_margin + row, sizes.left_margin + column) for row, column in _CELL]
+    sites = [raw.raw_color(row, column) for row, column in at] if shape else [0, 0, 0, 0]
+    origin, samples, pattern = _samples(raw, shape)
+    if pattern is not None:
+        shape, sites = (2, 2), [*pattern]
+    if samples is not None:
+        sizes = sizes._replace(height=samples.shape[0], width=samples.shape[1])
+    facts = {
+        "has_samples": samples is not None,
+        "origin": origin,
+        "sizes": [*(getattr(sizes, name) for name in Sizes._fields)],
+        "num_colors": raw.num_colors,
+        "color_desc": raw.color_desc.decode("ascii", "replace"),
+        "pattern_shape": shape,
+        "sites": sites,
+        "black_level_per_channel": list(raw.black_level_per_channel),
+        "white_level": raw.white_level,
+        "camera_white_level_per_channel": list(raw.camera_white_level_per_channel or []),
+        "camera_whitebalance": list(raw.camera_whitebalance),
+        "rgb_xyz_matrix": raw.rgb_xyz_matrix.ravel().tolist(),
+        "lens": raw.lens.model,
+    }
+    return facts | _exposure(raw), samples
+
+
+def _samples(
+    raw: rawpy.RawPy, shape: tuple[int, ...] | None
+) -> tuple[Origin, NDArray[np.uint16] | None, Sequence[int] | None]:
+    """Return what the file holds, a mosaic of it, and its sites where they are not the file's."""
+    pattern: Sequence[int] | None = None
+    if raw.raw_type is rawpy.RawType.Flat:
+        if shape != (6, 6) or raw.num_colors != 3:
+            return "mosaic", raw.raw_image_visible, None
+        origin: Origin = "x-trans"
+        rgb, pattern = _demosaiced(raw), _PHASES[0]
+    elif raw.num_colors == 3:
+        origin, rgb = "rgb", raw.raw_image_visible[..., :3]
+        pattern = _sampled_sites(rgb)
+    else:
+        return "rgb", None, None
+    return origin, None if pattern is None else _at_sites(rgb, pattern), pattern
+
+
+_CELL = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+#: Color numbers of a 2 x 2 cell for each place of red.
+_PHASES = ((0, 1, 1, 2), (1, 0, 2, 1), (1, 2, 0, 1), (2, 1, 1, 0))
+
+#: How much rougher samples are at least than all values of a demosaiced picture.
+_ROUGHER = 1.01
+
+#: Side of the middle of a frame in which the phase is looked for [px].
+_MIDDLE = 1024
+
+
+def _at_sites(rgb: NDArray[np.uint16], sites: Sequence[int]) -> NDArray[np.uint16]:
+    """Take of three colors a pixel the one that its site of a 2 x 2 pattern has."""
+    mosaic = np.empty(rgb.shape[:2], np.uint16)
+    for (row, column), color in zip(_CELL, sites, strict=True):
+        mosaic[row::2, column::2] = rgb[row::2, column::2, color]
+    return mosaic
+
+
+def _sampled_sites(rgb: NDArray[np.uint16]) -> Sequence[int] | None:
+    """Find the Bayer pattern that a demosaiced picture was made of; None if there is none.
+
+    What was sampled keeps its noise, what was interpolated between samples is smoother:
+    the pattern with the roughest samples is it, and with it the mosaic is the sensor's own
+    again. Of demosaiced photographs it is 1.01 to 2.1 times as rough as the mean of all four
+    patterns, of reduced ones at most 1.006 times.
+    """
+    top, left = ((max(0, side - _MIDDLE) // 4) * 2 for side in rgb.shape[:2])
+    part = rgb[top : top + _MIDDLE, left : left + _MIDDLE].astype(np.float32)
+    around = part[:-2, 1:-1] + part[2:, 1:-1] + part[1:-1, :-2] + part[1:-1, 2:]
+    rough = np.abs(part[1:-1, 1:-1] - around / 4)
+    if min(rough.shape[:2]) < 2:
+        return None
+    # The first row and column of what is left are odd ones.
+    sites = [rough[1 - row :: 2, 1 - column :: 2].mean((0, 1)) for row, column in _CELL]
+    shares = np.array(sites) / np.maximum(np.sum(sites, 0), 1e-6)
+    scores = [sum(shares[site, color] for site, color in enumerate(phase)) for phase in _PHASES]
+    return _PHASES[int(np.argmax(scores))] if max(scores) >= _ROUGHER else None
+
+
+def _demosaiced(raw: rawpy.RawPy) -> NDArray[np.uint16]:
+    """Return the visible part of an X-Trans frame in three colors, by LibRaw (Markesteijn).
+
+    On its own scale: black is not subtracted, nor is white balanced in the end.
+    """
+    if min(raw.sizes.height, raw.sizes.width) < _LEAST_OF_X_TRANS:
+        raise DecoderError("other", f"X-Trans of less than {_LEAST_OF_X_TRANS} px a side")
+    # In balance while it is worked on, as far as that clips nothing.
+    gains = np.array(raw.camera_whitebalance[:3], np.float64)
+    gains = gains / gains.min() if (gains > 0).all() else np.ones(3)
+    gains = np.minimum(gains, 65535 / max(raw.white_level, 1))
+    rgb = raw.postprocess(
+        demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD,  # of X-Trans: three passes
+        user_wb=[gains[0], gains[1], gains[2], gains[1]],
+        user_black=0,
+        user_cblack=[0, 0, 0, 0],
+        user_sat=65535,
+        output_color=rawpy.ColorSpace.raw,
+        output_bps=16,
+        gamma=(1, 1),
+        no_auto_bright=True,
+        user_flip=0,
+    )
+    return np.rint(rgb / gains.astype(np.float32)).astype(np.uint16)
+
+
+#: LibRaw works on tiles of this side, and on no frame that does not fill one [px].
+_LEAST_OF_X_TRANS = 512
+
+
+def _exposure(raw: rawpy.RawPy) -> dict[str, Any]:
+    """Return when and how it was exposed; nothing known if rawpy stumbles over the date."""
+    names = ("shutter_speed", "iso_speed", "aperture", "focal_length")
+    try:
+        other, taken = raw.other, raw.other.timestamp
+    except (OverflowError, ValueError, OSError):
+        return {"captured": "", **dict.fromkeys(names, 0.0)}
+    known = taken is not None and taken.year >= _FIRST_YEAR
+    captured = taken.strftime("%Y:%m:%d %H:%M:%S") if known else ""
+    return {"captured": captured, **{name: getattr(other, name) for name in names}}
+
+
+#: No digital camera file is older; LibRaw gives 1970 for an unknown date.
+_FIRST_YEAR = 1990
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, DecoderError):
+        return error.kind
+    if isinstance(error, rawpy.LibRawFileUnsupportedError):
+        return "unknown"
+    if isinstance(error, (rawpy.LibRawIOError, rawpy.LibRawDataError)):
+        return "damaged"
+    return "memory" if isinstance(error, (MemoryError, *_OUT_OF_MEMORY)) else "other"
+
+
+_OUT_OF_MEMORY = (
+    rawpy.LibRawUnsufficientMemoryError,
+    rawpy.LibRawMemPoolOverflowError,
+    rawpy.LibRawTooBigError,
+)
+
+
+def _sentence(error: Exception) -> str:
+    """Return LibRaw's own words, which rawpy passes on as bytes."""
+    what = error.args[0] if error.args else ""
+    return what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)

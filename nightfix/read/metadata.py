@@ -1,0 +1,263 @@
+"""Read: what a RAW file says about itself, from its tags to :class:`Metadata`.
+
+LibRaw knows the exposure of every format it opens, maker notes included. The tags
+themselves (:mod:`nightfix.read.tags`) are asked for what it leaves open, and carried over.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nightfix.read.decoder import Decoded
+from nightfix.read.tags import ExifTag, FileTags, Ifd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """How the photo was exposed; None = unknown, never a default.
+
+    Attributes
+    ----------
+    exposure_time : float or None
+        > 0 [s].
+    iso_speed : float or None
+        > 0 [-].
+    f_number : float or None
+        > 0 [-].
+    focal_length : float or None
+        > 0 [mm].
+    """
+
+    exposure_time: float | None
+    iso_speed: float | None
+    f_number: float | None
+    focal_length: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What is known about a capture, and what is carried over to the outputs.
+
+    Attributes
+    ----------
+    make, model : str
+        Of the camera, stripped; "" = unknown.
+    unique_camera_model : str
+        DNG's UniqueCameraModel, else make and model in one.
+    lens : str
+        "" = unknown.
+    exposure : Exposure
+        Time, ISO, aperture, focal length.
+    captured : str
+        Local time as EXIF writes it, "YYYY:MM:DD HH:MM:SS"; "" = unknown.
+    noise_profile : tuple of (float, float)
+        DNG's NoiseProfile: (a, b) of variance = a*x + b with 1.0 = white level, one for
+        all planes or one a plane; () = absent.
+    image, exif, gps : tuple of ExifTag
+        Tags to carry over: descriptive ones of the main directory, and those of the EXIF
+        and GPS directories, ascending. No structural tags, no DNG tags; a maker note
+        only where it needs nothing outside itself, or its DNG says that it may be moved.
+    profile : tuple of ExifTag
+        Of a DNG: the tags that say how editors are to render this camera's photos, its
+        serial number and lens, and its private data; ascending. They are valid beside
+        ``color_matrices``.
+    xmp : bytes
+        The XMP packet as it stands in the file; empty = absent.
+    """
+
+    make: str
+    model: str
+    unique_camera_model: str
+    lens: str
+    exposure: Exposure
+    captured: str
+    noise_profile: tuple[tuple[float, float], ...]
+    image: tuple[ExifTag, ...]
+    exif: tuple[ExifTag, ...]
+    gps: tuple[ExifTag, ...]
+    profile: tuple[ExifTag, ...] = ()
+    xmp: bytes = b""
+
+
+_MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
+_EXPOSURE_TIME, _F_NUMBER, _ISO, _FOCAL_LENGTH = 33434, 33437, 34855, 37386
+_DATE_TIME_ORIGINAL, _LENS_MODEL = 36867, 42036
+_NOISE_PROFILE = 51041
+
+#: StandardOutputSensitivity, RecommendedExposureIndex, ISOSpeed: 32 bits where ISO has 16.
+_LONG_ISO = (34865, 34866, 34867)
+#: What ISOSpeedRatings holds when the ISO is higher than it can say.
+_ISO_OVERFLOW = 65535
+
+#: DocumentName, ImageDescription, DateTime, Artist, HostComputer, Rating, RatingPercent,
+#: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject; of TIFF/EP:
+#: BatteryLevel, TimeZoneOffset, SelfTimerMode, ImageNumber, SecurityClassification,
+#: ImageHistory, SensingMethod.
+_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723}.union(
+    range(40091, 40096), {33423, 34858, 34859, 37393, 37394, 37395, 37399}
+)
+#: EXIF that TIFF/EP, and so some cameras, keep in the main directory: exposure,
+#: sensitivity, dates with their zones and fractions, and what EXIF 2.2 and 2.3 added.
+_EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
+    range(34864, 34870),
+    range(36880, 36883),
+    range(37377, 37387),
+    range(37520, 37523),
+    range(41985, 41997),
+    range(42032, 42038),
+)
+_MAKER_NOTE = 37500
+
+#: Tags that hold places in the source's file: of strips, free space, tiles, SubIFDs, JPEGs,
+#: and of the directories of EXIF, GPS and interoperability. Elsewhere they lead astray.
+_POINTERS = frozenset({273, 288, 324, 330, 400, 513, 519, 520, 521, 34665, 34853, 40965})
+
+#: All that EXIF has defined for GPS.
+_GPS = range(32)
+
+#: A DNG's word that its maker note may be moved.
+_MAKER_NOTE_SAFETY, _SAFE = 50741, (1,)
+
+#: Maker notes that may be moved from any file: their offsets count from their own start,
+#: and none of them leads outside, as those of the previews in others' do.
+_MOVABLE_MAKER_NOTES = (b"FUJIFILM", b"Apple iOS\0")
+
+#: LocalizedCameraModel, CameraSerialNumber, LensInfo, DefaultScale, BestQualityScale,
+#: BaselineNoise, BaselineSharpness, BayerGreenSplit, LinearResponseLimit,
+#: AntiAliasStrength, ShadowScale, DNGPrivateData (which may be moved, by the
+#: specification), profile name, hue and saturation maps, tone curve, embedding policy,
+#: copyright, look table, their encodings, user crop, default black render, baseline
+#: exposure offset.
+_PROFILE = {
+    *(50709, 50735, 50736, 50718, 50780, 50731, 50732, 50733, 50734, 50738, 50739, 50740),
+    *(50936, 50937, 50938, 50939, 50940, 50941, 50942),
+    *(50981, 50982, 51107, 51108, 51109, 51110, 51125),
+}
+_FORWARD_MATRICES, _CAMERA_CALIBRATIONS = {50964, 50965}, (50723, 50724)
+
+
+def read_metadata(raw: Decoded, tags: FileTags, sensor: Ifd) -> Metadata:
+    """Collect the metadata of an opened RAW file.
+
+    Parameters
+    ----------
+    raw : Decoded
+        What LibRaw knows of the file.
+    tags : FileTags
+        From :func:`read_tags`.
+    sensor : Ifd
+        The directory of the sensor's samples; empty if not known.
+
+    Returns
+    -------
+    Metadata
+        Unknown fields are "" or None.
+    """
+    make, model = tags.main.text(_MAKE), tags.main.text(_MODEL)
+    # TIFF/EP, and so some cameras, keep EXIF's tags in the main directory.
+    exif = Ifd(tags.main.tags | tags.exif.tags)
+    return Metadata(
+        make=make,
+        model=model,
+        unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
+        lens=_one_line(raw.lens) or _one_line(exif.text(_LENS_MODEL)),
+        exposure=_exposure(raw, exif),
+        captured=_captured(tags) or raw.captured,
+        noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
+        image=_carried(tags.main, lambda code: code in _CARRIED),
+        exif=_exif(tags),
+        gps=_carried(tags.gps, _GPS.__contains__),
+        profile=_profile(tags, sensor) if tags.is_dng else (),
+        xmp=tags.xmp,
+    )
+
+
+def _joined(make: str, model: str) -> str:
+    """Return make and model in one, the make once."""
+    brand = make.split(" ", maxsplit=1)[0].lower()
+    return model if brand and model.lower().startswith(brand) else f"{make} {model}".strip()
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _date(text: str) -> str:
+    """Return an EXIF date, or "" for anything else, zeros included."""
+    return text if re.fullmatch(r"[1-9]\d{3}:\d\d:\d\d \d\d:\d\d:\d\d", text) else ""
+
+
+def _captured(tags: FileTags) -> str:
+    """Return when the photo was taken: by EXIF, or by tags of its kind in the main directory."""
+    places = ((tags.exif, 36867), (tags.main, 36867), (tags.exif, 36868))
+    return next((date for ifd, code in places if (date := _date(ifd.text(code)))), "")
+
+
+def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
+    """Return the wanted tags that say something and point nowhere, ascending."""
+    tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code) and code not in _POINTERS)
+    return tuple(tag for tag in tags if tag.says_something)
+
+
+def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
+    """Return the EXIF directory's tags, and those of its kind from the main one."""
+    misplaced = {code: tag for code, tag in tags.main.tags.items() if code in _EXIF_IN_MAIN}
+    both = Ifd(misplaced | tags.exif.tags)
+    safe = tags.main.integers(_MAKER_NOTE_SAFETY) == _SAFE
+    if _MAKER_NOTE in both and not safe:
+        safe = both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES)
+    return _carried(both, lambda code: safe or code != _MAKER_NOTE)
+
+
+def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
+    """Return a DNG's tags of the camera's rendering.
+
+    The forward matrices stay valid beside color matrices into which CameraCalibration
+    was multiplied only if that scales the colors without mixing them.
+    """
+    wanted = set(_PROFILE)
+    calibrations = [tags.main.numbers(code) for code in _CAMERA_CALIBRATIONS]
+    if all(not any(c[1:4] + c[5:8]) for c in calibrations):
+        wanted |= _FORWARD_MATRICES
+    return _carried(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
+
+
+def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:
+    values = ifd.numbers(_NOISE_PROFILE)
+    pairs = tuple(zip(values[::2], values[1::2], strict=False))
+    plausible = all(0 < a < 1 and 0 <= b < 1 for a, b in pairs)
+    return pairs if plausible and len(values) % 2 == 0 else ()
+
+
+def _exposure(raw: Decoded, exif: Ifd) -> Exposure:
+    """Return the exposure by LibRaw, else by EXIF; what neither knows is None."""
+    time, iso_speed, f_number, focal_length = map(
+        _known, (raw.shutter_speed, raw.iso_speed, raw.aperture, raw.focal_length)
+    )
+    # Where EXIF says 0, LibRaw turns an equally empty APEX value into 2**0.
+    if time == 1 and exif.number(_EXPOSURE_TIME) == 0:
+        time = None
+    if f_number == 1 and exif.number(_F_NUMBER) == 0:
+        f_number = None
+    iso_speed = iso_speed or _known(exif.number(_ISO))
+    return Exposure(
+        exposure_time=time or _known(exif.number(_EXPOSURE_TIME)),
+        iso_speed=_long_iso(exif) if iso_speed == _ISO_OVERFLOW else iso_speed,
+        f_number=f_number or _known(exif.number(_F_NUMBER)),
+        focal_length=focal_length or _known(exif.number(_FOCAL_LENGTH)),
+    )
+
+
+def _long_iso(exif: Ifd) -> float | None:
+    """Return an ISO beyond 16 bits from the tags that EXIF 2.3 gave it."""
+    values = (exif.number(code) for code in _LONG_ISO)
+    return max((value for value in values if value and value > _ISO_OVERFLOW), default=None)
+
+
+def _known(value: float | None) -> float | None:
+    """Return a value without the digits float32 makes up; None if it says nothing."""
+    said = value is not None and math.isfinite(value) and value > 0
+    return float(f"{value:.7g}") if said else None

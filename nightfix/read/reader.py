@@ -1,0 +1,616 @@
+"""Read: from a camera file to :class:`RawImage`.
+
+LibRaw decodes the samples. What a DNG says of itself (black level, colors, crop) is
+taken from its own tags, since LibRaw rounds, shifts or drops some of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.errors import RawReadError, UnsupportedSensorError
+from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
+from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
+from nightfix.read.metadata import Metadata, read_metadata
+from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.read.tags import FileTags, Ifd, read_tags
+from nightfix.read.truncation import declared_size, ends_without_data, sensor_images
+
+#: Name endings of camera RAW files; of a folder nothing else is taken.
+RAW_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3fr", "ari", "arw", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "erf", "fff"),
+        *("gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori"),
+        *("pef", "ptx", "pxn", "qtk", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
+
+
+class Area(NamedTuple):
+    """A rectangle of the mosaic [px]."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColorMatrix:
+    """From XYZ to camera RGB under one illuminant, as DNG's ColorMatrix1 and 2.
+
+    Attributes
+    ----------
+    illuminant : int
+        EXIF LightSource code of the calibration: 21 = D65, 17 = standard illuminant A,
+        23 = D50, 0 = unknown.
+    matrix : ndarray, shape (3, 3), float64
+        Rows are camera R, G, B; columns X, Y, Z.
+    """
+
+    illuminant: int
+    matrix: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawImage:
+    """One capture, as the sensor saw it.
+
+    Attributes
+    ----------
+    path : Path
+        The file it was read from.
+    mosaic : ndarray, shape (H, W), float32
+        The active area in sensor orientation; black is 0, ``white_level`` is 1.0 at
+        every site. Not clipped: noise around black is negative, sites may saturate above
+        1, and restored lamps lie far above it.
+    cfa_pattern : CfaPattern or None
+        Phase at ``mosaic[0, 0]``; None = monochrome sensor.
+    black_level : ndarray, shape (2, 2), float32
+        By site of the mosaic (row % 2, column % 2) [DN].
+    white_level : float
+        One for all sites; the smallest where the camera states several [DN].
+    bit_depth : int
+        Smallest of 10, 12, 14, 16 that holds ``white_level`` [bit].
+    as_shot_neutral : ndarray, shape (3,), float64, or None
+        Camera RGB of the scene's white, green = 1: the reciprocal of the white-balance
+        gains. None = unknown.
+    color_matrices : tuple of ColorMatrix
+        None, one or two.
+    baseline_exposure : float
+        ``mosaic * 2**baseline_exposure`` is the image in reference units [EV].
+    crop : Area
+        The part of the mosaic that the camera means to show.
+    orientation : int
+        EXIF code 1 to 8, not applied to the mosaic.
+    metadata : Metadata
+        Exposure, names, and the tags to carry over.
+    opcodes : OpcodeLists
+        Corrections a DNG asks for, not applied to the mosaic.
+    origin : {"mosaic", "x-trans", "rgb"}
+        What the file holds: this mosaic; that of an X-Trans sensor, or red, green and
+        blue of every pixel (Linear DNG), of which ``mosaic`` takes one color a site.
+    """
+
+    path: Path
+    mosaic: NDArray[np.float32]
+    cfa_pattern: CfaPattern | None
+    black_level: NDArray[np.float32]
+    white_level: float
+    bit_depth: int
+    as_shot_neutral: NDArray[np.float64] | None
+    color_matrices: tuple[ColorMatrix, ...]
+    baseline_exposure: float
+    crop: Area
+    orientation: int
+    metadata: Metadata
+    opcodes: OpcodeLists = OpcodeLists()
+    origin: Origin = "mosaic"
+
+
+def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
+    """Read a camera RAW file.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
+        or a Linear DNG.
+    allow_truncated : bool
+        Take what is there of a file that was cut off; what is missing becomes DN 0.
+
+    Returns
+    -------
+    RawImage
+        The active area, black-subtracted and scaled to 1.0 = white level; not clipped,
+        not balanced, not rotated. X-Trans is demosaiced by LibRaw; of it and of a Linear
+        DNG, in the pattern that is found in it, one color is taken at each site.
+
+    Raises
+    ------
+    RawReadError
+        If the file is missing, unreadable, damaged, too large, too long to decode, or no
+        RAW. Truncated files that LibRaw opens without a word are found by three rules: a
+        file has at least an eighth of a bit a pixel; it is as long as it declares
+        (:func:`nightfix.read.truncation.declared_size`); and of any format but DNG, its last
+        rows are not what a decoder leaves where its data ended
+        (:func:`nightfix.read.truncation.ends_without_data`).
+    UnsupportedSensorError
+        If the samples are of another kind: Foveon, sRAW, four colors, 4 x 4 patterns, a
+        Linear DNG in which no mosaic is found.
+    """
+    with _open(path) as file:
+        tags = read_tags(file)
+        padding = _missing(path, file, tags, allow_truncated=allow_truncated)
+        raw = _decode(path, file, padding=padding)
+    metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
+    _cfa_pattern(path, raw, tags)
+    assert raw.samples is not None
+    if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
+        raise RawReadError(path, "cut off: its lower part holds no data", _INSIST)
+    return _raw_image(path, raw.samples, raw, tags, metadata)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return about the height and width of a photo [px], from its tags where they tell.
+
+    Raises
+    ------
+    RawReadError, UnsupportedSensorError
+        If the file is missing or cut off; if it has to be decoded, as for :func:`read_raw`.
+    """
+    with _open(path) as file:
+        tags = read_tags(file)
+        _missing(path, file, tags, allow_truncated=False)
+    sizes = [(ifd.number(_HEIGHT) or 0, ifd.number(_WIDTH) or 0) for ifd in tags.images]
+    height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0.0, 0.0))
+    if height * width:
+        return int(height), int(width)
+    rows, columns = read_raw(path).mosaic.shape
+    return rows, columns
+
+
+_WIDTH, _HEIGHT = 256, 257
+
+
+def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Turn a mosaic into sample values on the black and white levels of ``raw``.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Gives the levels.
+    mosaic : ndarray, shape (H, W), float32
+        Scaled like ``raw.mosaic``, with the same origin. Any range; see :func:`finite`.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint16
+        Rounded, clipped to [0, 65535] [DN]. Exactly the file's values for ``raw.mosaic``.
+
+    Notes
+    -----
+    With k the black level of the sample's site and W the white level:
+
+        DN = k + mosaic * (W - k)
+    """
+    mosaic, samples = finite(mosaic), np.empty(mosaic.shape, np.uint16)
+    for row, column in _SITES:
+        black = raw.black_level[row, column]
+        dn = mosaic[row::2, column::2] * (np.float32(raw.white_level) - black) + black
+        samples[row::2, column::2] = np.clip(np.rint(dn), 0, 65535)
+    return samples
+
+
+def apply_gain_maps(raw: RawImage) -> RawImage:
+    """Correct the lens shading by the gain maps of the source, which are used up by it.
+
+    After restoring, not before: the noise is known for the sensor's own samples.
+
+    Returns
+    -------
+    RawImage
+        ``raw`` itself where it has none.
+    """
+    mosaic = correct_shading(raw.mosaic, raw.opcodes)
+    if mosaic is raw.mosaic:
+        return raw
+    return replace(raw, mosaic=mosaic, opcodes=without_gain_maps(raw.opcodes))
+
+
+def packed_planes(raw: RawImage) -> NDArray[np.float32]:
+    """Return the four planes of a photo's mosaic, finite, shape (4, ceil(H/2), ceil(W/2)).
+
+    In the order of :func:`nightfix.read.bayer.pack_bayer`; a monochrome sensor's are its four sites.  # noqa: E501
+    """
+    return pack_bayer(finite(raw.mosaic), raw.cfa_pattern or "RGGB")
+
+
+def finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a mosaic without NaN and infinity: black, and white for +infinity.
+
+    No file gives such values; they come from calculations on a mosaic. The mosaic itself
+    is returned where it has none.
+    """
+    # A sum is not finite if a sample is not, and needs no frame of its own to be held.
+    if np.isfinite(mosaic.sum()):
+        return mosaic
+    return np.nan_to_num(mosaic, posinf=1.0, neginf=0.0)
+
+
+_SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def _normalize(
+    samples: NDArray[np.uint16], black_level: NDArray[np.float32], white_level: float
+) -> NDArray[np.float32]:
+    """Return (DN - black) / (white - black), site by site."""
+    mosaic = samples.astype(np.float32)
+    for row, column in _SITES:
+        site = mosaic[row::2, column::2]
+        site -= black_level[row, column]
+        site /= np.float32(white_level) - black_level[row, column]
+    return mosaic
+
+
+# ---------------------------------------------------------------------------------------
+# Opening
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, with a sentence for whatever the system has against it."""
+    try:
+        # What is no file, such as a pipe or a device, may never end or never begin.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise RawReadError(path, "is not a file", _NOT_RAW)
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise RawReadError(path, "no such file", "check the name and the folder") from error
+    except OSError as error:
+        if path.is_dir():
+            raise RawReadError(path, "is a folder", "name the files in it: FOLDER/*") from error
+        what = f"cannot be read: {error.strerror or error}"
+        raise RawReadError(path, what, "check the file's permissions and the disk") from error
+    except ValueError as error:  # a NUL in the name
+        raise RawReadError(path, "not a name of a file", "check the name") from error
+
+
+_COPY_AGAIN = "copy it again from the card, or from a backup"
+_INSIST = f"{_COPY_AGAIN}; --allow-truncated takes what is there"
+_NOT_RAW = "give a camera's RAW file, such as .ARW, .CR3, .NEF or .DNG"
+
+#: Largest file that is read; TIFF, and so nearly all formats of cameras, ends there [bytes].
+_MAX_FILE = 4 << 30
+
+#: A file that declares itself longer than this many times its length is not filled up.
+_MOST_MISSING = 16
+
+
+def _missing(path: Path, file: BinaryIO, tags: FileTags, *, allow_truncated: bool) -> int:
+    """Return how many bytes a file lacks; refuse one that lacks any unless that is allowed."""
+    size, declared = file.seek(0, os.SEEK_END), declared_size(file, tags)
+    if size > _MAX_FILE:
+        raise RawReadError(path, f"{size} bytes, more than a camera's file has", _NOT_RAW)
+    if declared <= size:
+        return 0
+    if not allow_truncated or declared > min(_MOST_MISSING * size, _MAX_FILE):
+        what = f"cut off: {size} bytes of at least {declared}"
+        raise RawReadError(path, what, _COPY_AGAIN if allow_truncated else _INSIST)
+    return declared - size
+
+
+def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
+    """Decode a file; whatever happens to LibRaw becomes a RawReadError."""
+    try:
+        return decode(file, padding=padding)
+    except DecoderError as error:
+        what, hint = {
+            "unknown": ("not a RAW file of a known camera", _NOT_RAW),
+            "damaged": (
+                "damaged, cut off, or no RAW file",
+                _COPY_AGAIN if path.suffix.lower() in RAW_SUFFIXES else _NOT_RAW,
+            ),
+            "declared": (str(error), _COPY_AGAIN),
+            "memory": ("too large for this machine's memory", _COPY_AGAIN),
+            "time": (str(error), _COPY_AGAIN),
+            "crash": (str(error), _COPY_AGAIN),
+            "start": (str(error), "close other programs, or raise this one's limits (ulimit)"),
+        }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
+        raise RawReadError(path, what, hint) from error
+
+
+# ---------------------------------------------------------------------------------------
+# Sensor
+
+
+def _raw_image(
+    path: Path, samples: NDArray[np.uint16], raw: Decoded, tags: FileTags, metadata: Metadata
+) -> RawImage:
+    """Gather everything of a decoded file."""
+    cfa_pattern = _cfa_pattern(path, raw, tags)
+    frame = _Frame.of(raw, tags)
+    black_level = _black_level(raw, frame)
+    white_level = _white_level(raw, float(black_level.max()), is_dng=tags.is_dng)
+    if not black_level.max() < white_level:
+        levels = f"black level {black_level.max():g} is not below white level {white_level:g}"
+        raise RawReadError(path, f"damaged: its {levels}", _COPY_AGAIN)
+    color_matrices = _color_matrices(raw, tags) if cfa_pattern else ()
+    return RawImage(
+        path=path,
+        mosaic=_normalize(samples, black_level, white_level),
+        cfa_pattern=cfa_pattern,
+        black_level=black_level,
+        white_level=white_level,
+        bit_depth=next((b for b in (10, 12, 14) if white_level < 2**b), 16),
+        as_shot_neutral=_as_shot_neutral(raw, tags, color_matrices) if cfa_pattern else None,
+        color_matrices=color_matrices,
+        baseline_exposure=_baseline_exposure(tags),
+        crop=_crop(raw.sizes, frame),
+        orientation=_orientation(raw, tags),
+        metadata=metadata,
+        opcodes=_opcodes(raw, frame),
+        origin=raw.origin,
+    )
+
+
+def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
+    """Return the phase at the visible origin; refuse what has none and is not monochrome."""
+    if raw.samples is None or (raw.origin == "rgb" and not tags.is_dng):
+        raise UnsupportedSensorError(path, _name_of_stack(tags))
+    if raw.num_colors == 1:
+        return None
+    if raw.pattern_shape != (2, 2):
+        raise UnsupportedSensorError(path, _name_of_pattern(raw.pattern_shape))
+    letters = "".join(raw.color_desc[index : index + 1] for index in raw.sites)
+    if raw.num_colors != 3:
+        colors = raw.color_desc
+        raise UnsupportedSensorError(path, f"a sensor of the colors {colors}, not red, green, blue")
+    if letters not in CFA_PATTERNS:
+        raise UnsupportedSensorError(path, f"a color filter array of {letters}, not Bayer")
+    return letters
+
+
+def _name_of_pattern(shape: tuple[int, int] | None) -> str:
+    if shape is None:
+        return "no color filter array: already demosaiced"
+    if shape == (0, 0):
+        return "an unknown color filter array"
+    return f"a color filter array of {shape[0]} x {shape[1]}, not Bayer"
+
+
+def _name_of_stack(tags: FileTags) -> str:
+    """Say what a file with several values a pixel is."""
+    make = tags.main.text(271).lower()
+    if tags.is_dng:
+        return "a Linear DNG without a trace of its mosaic: reduced, corrected or denoised before"
+    if make.startswith(("canon", "nikon")):
+        return "an sRAW, mRAW or small RAW: reduced in the camera, already demosaiced"
+    return "a Foveon or other sensor with all colors at each pixel"
+
+
+# ---------------------------------------------------------------------------------------
+# Levels and areas
+
+
+class _Frame(NamedTuple):
+    """A DNG's own words on the samples, and where the mosaic starts in its active area.
+
+    Attributes
+    ----------
+    sensor : Ifd
+        The directory of the samples LibRaw reads; empty for all but DNG.
+    top, left : int
+        Rows and columns of the active area that LibRaw leaves out. It starts the
+        mosaic of some files at an even row and column, whatever the file declares [px].
+    """
+
+    sensor: Ifd
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, raw: Decoded, tags: FileTags) -> _Frame:
+        """Find the directory by the size of the frame."""
+        sizes = raw.sizes
+        for ifd in sensor_images(tags) if tags.is_dng else ():
+            if (ifd.number(257), ifd.number(256)) == (sizes.raw_height, sizes.raw_width):
+                top, left = (*ifd.integers(_ACTIVE_AREA), 0, 0)[:2]
+                return cls(ifd, sizes.top_margin - top, sizes.left_margin - left)
+        return cls(Ifd(), 0, 0)
+
+
+_ACTIVE_AREA, _BLACK_REPEAT, _BLACK_LEVEL = 50829, 50713, 50714
+_OPCODE_LISTS = (51008, 51009, 51022)
+_CROP_ORIGIN, _CROP_SIZE = 50719, 50720
+_SAMPLE_FORMAT, _FLOAT = 339, 3
+
+
+def _black_level(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
+    """Return the black level of each site [DN].
+
+    A DNG's repeat pattern starts at its active area; a pattern larger than 2 x 2 is
+    averaged over the samples of each site. LibRaw keeps one level a color, and assigns
+    it by the wrong sites where it moved the origin.
+    """
+    levels = np.array(frame.sensor.numbers(_BLACK_LEVEL))
+    rows, columns = (*frame.sensor.integers(_BLACK_REPEAT), 1, 1)[:2]
+    is_whole = min(rows, columns) > 0 and levels.size == rows * columns
+    is_float = frame.sensor.number(_SAMPLE_FORMAT) == _FLOAT  # LibRaw rescales these
+    if is_whole and np.isfinite(levels).all() and not is_float:
+        down = (np.arange(2 * rows) + frame.top) % rows
+        across = (np.arange(2 * columns) + frame.left) % columns
+        pattern = levels.reshape(rows, columns)[np.ix_(down, across)]
+        return _site_means(pattern)
+    per_color = raw.black_level_per_channel
+    black = [per_color[index if index < len(per_color) else 0] for index in raw.sites]
+    return np.array(black, np.float32).reshape(2, 2)
+
+
+def _site_means(pattern: NDArray[np.float64]) -> NDArray[np.float32]:
+    means = [pattern[row::2, column::2].mean() for row, column in _SITES]
+    return np.array(means, np.float32).reshape(2, 2)
+
+
+def _white_level(raw: Decoded, black: float, *, is_dng: bool) -> float:
+    """Return the level at which the first channel saturates [DN].
+
+    In a DNG that is its WhiteLevel; LibRaw puts its own table's figure for the model
+    beside it. Elsewhere the camera's own figures count where they are believable, that
+    is within a factor of two of LibRaw's table above black. The smallest, since a
+    channel that saturates below 1.0 turns lamps magenta once they are balanced.
+    """
+    nominal = float(raw.white_level)
+    if is_dng:
+        return nominal
+    own = float(min(raw.camera_white_level_per_channel or (0,)))
+    if 0.5 <= (own - black) / max(nominal - black, 1.0) <= 2 and own <= 65535:
+        return own
+    return nominal
+
+
+def _crop(sizes: Sizes, frame: _Frame) -> Area:
+    """Return the default crop, by the DNG's tags or LibRaw; the whole mosaic if unknown.
+
+    A DNG counts it from the active area, LibRaw from the corner of the masked frame.
+    """
+    origin, extent = frame.sensor.numbers(_CROP_ORIGIN), frame.sensor.numbers(_CROP_SIZE)
+    if np.isfinite([*origin, *extent]).all() and len(origin) == len(extent) == 2:
+        (left, top), (width, height) = origin, extent
+        top, left = top - frame.top, left - frame.left
+    else:
+        top, left = (
+            sizes.crop_top_margin - sizes.top_margin,
+            sizes.crop_left_margin - sizes.left_margin,
+        )
+        width, height = sizes.crop_width, sizes.crop_height
+    rows = np.clip(np.rint([top, top + height]), 0, sizes.height).astype(int)
+    columns = np.clip(np.rint([left, left + width]), 0, sizes.width).astype(int)
+    area = Area(int(rows[0]), int(columns[0]), int(np.ptp(rows)), int(np.ptp(columns)))
+    # Less than a quarter a side is no crop a camera makes, but a field read wrong.
+    if 4 * area.height < sizes.height or 4 * area.width < sizes.width:
+        return Area(0, 0, sizes.height, sizes.width)
+    return area
+
+
+def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
+    """Return a DNG's opcode lists, counted from the mosaic's origin.
+
+    List 1 counts from the corner of the masked frame, and is left out unless the mosaic
+    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what was no
+    Bayer mosaic are for planes or sites that this one does not have.
+    """
+    sizes = raw.sizes
+    stored, linear, demosaiced = (
+        frame.sensor.tags[code].value if code in frame.sensor else b"" for code in _OPCODE_LISTS
+    )
+    if raw.origin != "mosaic":
+        stored = linear = b""
+    return OpcodeLists(
+        stored=stored if sizes.top_margin == sizes.left_margin == 0 else b"",
+        linear=shift_areas(linear, frame.top, frame.left),
+        demosaiced=shift_areas(demosaiced, frame.top, frame.left),
+    )
+
+
+#: LibRaw's flip bits (1 mirror columns, 2 mirror rows, 4 transpose first) as EXIF codes.
+_ORIENTATION_OF_FLIP = (1, 2, 4, 3, 5, 8, 6, 7)
+_ORIENTATION = 274
+
+
+def _orientation(raw: Decoded, tags: FileTags) -> int:
+    """Return the EXIF orientation of the mosaic.
+
+    A DNG's own tag: LibRaw reads an invalid 0 there as a quarter turn. Elsewhere LibRaw,
+    which knows the makers that state it in other places.
+    """
+    code = tags.main.number(_ORIENTATION)
+    if tags.is_dng or code == 0:
+        return int(code) if code in range(1, 9) and code else 1
+    flip = raw.sizes.flip
+    return _ORIENTATION_OF_FLIP[flip] if flip in range(8) else 1
+
+
+# ---------------------------------------------------------------------------------------
+# Color
+
+_COLOR_MATRICES = ((50721, 50778, 50723), (50722, 50779, 50724))
+_ANALOG_BALANCE, _AS_SHOT_NEUTRAL, _AS_SHOT_WHITE_XY, _BASELINE_EXPOSURE = (
+    50727,
+    50728,
+    50729,
+    50730,
+)
+_CALIBRATION_SIGNATURE, _PROFILE_SIGNATURE = 50931, 50932
+_D65 = 21
+#: No BaselineExposure in use comes near this; beyond it the tag is damaged [EV].
+_MAX_BASELINE_EXPOSURE = 16.0
+
+
+def _color_matrices(raw: Decoded, tags: FileTags) -> tuple[ColorMatrix, ...]:
+    """Return the DNG's matrices, else LibRaw's for D65, else none.
+
+    AnalogBalance (B) and CameraCalibration (C), which a DNG applies after its
+    ColorMatrix (M), are multiplied in: XYZ to camera is B C M.
+    """
+    own = tuple(
+        ColorMatrix(illuminant=int(tags.main.number(illuminant) or 0), matrix=matrix)
+        for code, illuminant, calibration in _COLOR_MATRICES
+        if (matrix := _dng_matrix(tags.main, code, calibration)) is not None
+    )
+    if own:
+        return own
+    matrix = raw.rgb_xyz_matrix[:3]
+    return (ColorMatrix(illuminant=_D65, matrix=matrix),) if _is_usable(matrix) else ()
+
+
+def _dng_matrix(main: Ifd, code: int, calibration: int) -> NDArray[np.float64] | None:
+    matrix = _square(main, code)
+    if matrix is None:
+        return None
+    own = _square(main, calibration)
+    if own is not None and main.text(_CALIBRATION_SIGNATURE) == main.text(_PROFILE_SIGNATURE):
+        matrix = own @ matrix
+    balance = np.array(main.numbers(_ANALOG_BALANCE))
+    return np.diag(balance) @ matrix if balance.shape == (3,) and (balance > 0).all() else matrix
+
+
+def _square(ifd: Ifd, code: int) -> NDArray[np.float64] | None:
+    values = np.array(ifd.numbers(code))
+    return values.reshape(3, 3) if values.size == 9 and _is_usable(values.reshape(3, 3)) else None
+
+
+def _is_usable(matrix: NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-6)
+
+
+def _as_shot_neutral(
+    raw: Decoded, tags: FileTags, color_matrices: tuple[ColorMatrix, ...]
+) -> NDArray[np.float64] | None:
+    """Return camera RGB of white, green = 1: by the DNG's tags, else LibRaw's gains."""
+    white_xy = tags.main.numbers(_AS_SHOT_WHITE_XY)
+    if tags.is_dng and _AS_SHOT_NEUTRAL in tags.main:
+        neutral = np.array(tags.main.numbers(_AS_SHOT_NEUTRAL))
+    elif tags.is_dng and len(white_xy) == 2 and white_xy[1] > 0 and len(color_matrices) == 1:
+        x, y = white_xy
+        neutral = color_matrices[0].matrix @ np.array([x / y, 1.0, (1 - x - y) / y])
+    else:
+        gains = np.array(raw.camera_whitebalance[:3], np.float64)
+        neutral = 1 / np.where(gains > 0, gains, np.nan)
+    known = neutral.shape == (3,) and np.isfinite(neutral).all() and (neutral > 0).all()
+    return neutral / neutral[1] if known else None
+
+
+def _baseline_exposure(tags: FileTags) -> float:
+    value = tags.main.number(_BASELINE_EXPOSURE) if tags.is_dng else None
+    return value if value is not None and abs(value) <= _MAX_BASELINE_EXPOSURE else 0.0

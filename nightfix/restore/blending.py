@@ -1,0 +1,92 @@
+"""Restore: how much of a restoration to take, the grain and the color noise apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.read import RawImage, pack_bayer, unpack_bayer
+
+#: A share of each packed plane in what is called gray: every sample counts the same.
+_GRAY = np.full(4, 0.25, np.float32)
+
+
+def blend(
+    captured: RawImage,
+    restored: RawImage,
+    *,
+    ratio: float,
+    strength: float = 100.0,
+    chroma: float | None = None,
+    ceiling: float = float("inf"),
+) -> RawImage:
+    """Put back some of what a restoration took away.
+
+    Film grain in gray pleases where colored blotches do not: both have a share of
+    their own. Blending RAW values keeps the light linear and costs no network pass.
+
+    Parameters
+    ----------
+    captured : RawImage
+        The photo as read.
+    restored : RawImage
+        The same photo, fully restored; its mosaic is in reference units.
+    ratio : float
+        Amplification that brings the capture to the restored brightness, >= 1 [-].
+    strength : float
+        0 (the amplified capture) to 100 (the restored picture), for gray detail and noise.
+    chroma : float or None
+        The same for what is colored in the difference; None is the same as ``strength``.
+        A monochrome sensor has none.
+    ceiling : float
+        Largest value of the blend, in reference units.
+
+    Returns
+    -------
+    RawImage
+        ``restored`` with the blended mosaic; itself where both shares are 100.
+
+    Raises
+    ------
+    ValueError
+        If a share is outside 0 to 100.
+
+    Notes
+    -----
+    With D = ratio * capture - restored in each of the four planes i, g the gains that
+    make the scene's white gray, and s, c the two shares in 0 to 1:
+
+        gray = mean_i(g_i D_i),    D_i = gray / g_i + color_i
+        blend_i = restored_i + (1 - s) gray / g_i + (1 - c) color_i
+    """
+    chroma = strength if chroma is None or captured.cfa_pattern is None else chroma
+    if not (0 <= strength <= 100 and 0 <= chroma <= 100):
+        raise ValueError("strength and chroma are between 0 and 100")
+    if strength == chroma == 100:
+        return restored
+    pattern = captured.cfa_pattern or "RGGB"
+    packed = pack_bayer(restored.mosaic, pattern)
+    removed = pack_bayer(captured.mosaic, pattern) * np.float32(ratio) - packed
+    if strength == chroma:
+        packed += np.float32(1 - strength / 100) * removed
+    else:
+        gains = _gains(captured)
+        gray = np.tensordot(_GRAY * gains, removed, axes=1) / gains[:, None, None]
+        packed += np.float32(1 - chroma / 100) * removed
+        packed += np.float32((chroma - strength) / 100) * gray
+    mosaic = unpack_bayer(np.minimum(packed, ceiling), pattern, _shape(restored))
+    return replace(restored, mosaic=np.ascontiguousarray(mosaic))
+
+
+def _gains(raw: RawImage) -> NDArray[np.float32]:
+    """Return the white-balance gain of each packed plane, shape (4,); 1 where unknown."""
+    if raw.as_shot_neutral is None:
+        return np.ones(4, np.float32)
+    red, green, blue = 1 / raw.as_shot_neutral
+    return np.array([red, green, green, blue], np.float32)
+
+
+def _shape(raw: RawImage) -> tuple[int, int]:
+    return raw.mosaic.shape[0], raw.mosaic.shape[1]

@@ -1,0 +1,1 @@
+"""Restore: how the camera moved, and what is undone of it."""

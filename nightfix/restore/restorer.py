@@ -1,0 +1,496 @@
+"""Restore: RawImage and Conditioning in, RawImage out; only the mosaic changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nightfix.condition import Conditioning, Settings, looks, passes
+from nightfix.errors import DeviceMemoryError
+from nightfix.progress import Progress, Shaken, no_progress, no_shake
+from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
+from nightfix.restore.blending import blend
+from nightfix.restore.device import (
+    SMALLEST_TILE,
+    choose_device,
+    choose_tile,
+    compute_dtype,
+    is_out_of_memory,
+)
+from nightfix.restore.diffusion import expose, exposure_schedule
+from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve, remaining_error
+from nightfix.restore.motion.estimate import (
+    estimate_shake,
+    find_shake,
+    richest_window,
+    shake_length,
+)
+from nightfix.restore.network import Condition, condition_of
+from nightfix.restore.tiling import (
+    FADE,
+    Area,
+    border_of,
+    local_maximum,
+    local_mean,
+    map_tiles,
+    tiles,
+)
+from nightfix.restore.weights import DEFAULT_WEIGHTS, load_weights
+
+#: Samples of a plane over which brightness is anchored [packed px].
+_ANCHOR = 32
+
+#: Side of the squares whose means show, through the noise, where a capture has detail [packed px].
+_BINNING = 4
+
+#: Restored values between which the highlights' own restoration takes over.
+_HIGHLIGHTS = (0.9, 1.4)
+
+#: Border read around a lamp, beyond which what the network sees brings it no nearer to the truth
+#: where there is so much light; and sides of the windows it may lie in [packed px].
+_LAMP_CONTEXT, _LAMP_TILES = 32, (32, 64, 128, 256, 512)
+
+#: What the network is told of a shake, whichever there is: it is undone afterwards.
+_KEEP_SHAKE = -1.0
+
+#: Side of the windows in which a shake is undone [packed px].
+_UNSHAKEN_TILE = 1024
+
+#: Rows of a plane in which light is drawn.
+_ROWS = 64
+
+#: Share of the saturation that the network leaves of lamps (at least 0.89 was seen).
+_STILL_A_LAMP = 0.75
+
+#: Root mean square of what the network gets wrong where there is no noise [white].
+_SMALLEST_ERROR = 1e-3
+
+#: Brightness at which that is weighed against the noise [white].
+_SHADOWS = 0.1
+
+
+class Restorer:
+    """A network on a device, to be used for any number of photos.
+
+    Parameters
+    ----------
+    weights : str
+        A known name or a ``.safetensors`` file.
+    device : str
+        ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
+
+    Raises
+    ------
+    WeightsError, DeviceError
+        If one of them cannot be had.
+    """
+
+    def __init__(self, weights: str = DEFAULT_WEIGHTS, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.dtype = compute_dtype(self.device)
+        network, self.info = load_weights(weights)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def tile(self, settings: Settings) -> int:
+        """Return the side of the tiles that will be used [mosaic px]."""
+        multiple: int = 2 * self.network.multiple
+        wanted = settings.tile or choose_tile(self.device)
+        return max(multiple, wanted // multiple * multiple)
+
+    def restore(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+        shaken: Shaken = no_shake,
+    ) -> RawImage:
+        """Remove noise and shake from a photo and bring it to the target's brightness.
+
+        Parameters
+        ----------
+        raw : RawImage
+            The photo as read.
+        conditioning : Conditioning
+            Its amplification and noise.
+        settings : Settings or None
+            Passes, strength, headroom, seed, tile.
+        progress : callable
+            Called with tiles done and tiles in all.
+        shaken : callable
+            Called with the length of a shake that is undone [mosaic px].
+
+        Returns
+        -------
+        RawImage
+            The same photo; its mosaic is in reference units (1.0 = white at the target
+            exposure, lamps up to ``2**headroom``), its baseline exposure 0.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If even the smallest tile does not fit.
+        """
+        capture = torch.from_numpy(packed_planes(raw))
+        restored = self.restore_packed(capture, conditioning, settings, progress, shaken)
+        del capture
+        shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
+        mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
+        whole = replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
+        settings = settings or Settings()
+        ratio = conditioning.amplification.ratio
+        ceiling = min(ratio, 2**settings.headroom)
+        return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=ceiling)
+
+    def with_shake(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+    ) -> Conditioning:
+        """Measure a photo's shake, so that parts of it can be restored as the whole would be.
+
+        One pass is run over the part with most detail, at most 1280 px a side: of a larger
+        photo not quite the part that :meth:`restore` chooses, which has seen the first pass.
+
+        Parameters
+        ----------
+        raw, conditioning, settings, progress
+            As for :meth:`restore`.
+
+        Returns
+        -------
+        Conditioning
+            With the shake, or with ``blur`` False where none is found; as it was given where
+            :meth:`restore` would measure none.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        capture = torch.from_numpy(packed_planes(raw))
+        if conditioning.blur is False:
+            return conditioning
+        part = richest_window(capture, _BINNING)
+        kernel = _Frame(self, part, conditioning, settings or Settings(), progress).shake()
+        known = None if kernel is None else kernel[0].numpy()
+        return replace(conditioning, blur=kernel is not None, shake=known)
+
+    def restore_packed(
+        self,
+        capture: Tensor,
+        conditioning: Conditioning,
+        settings: Settings | None = None,
+        progress: Progress = no_progress,
+        shaken: Shaken = no_shake,
+    ) -> Tensor:
+        """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
+
+        Parameters
+        ----------
+        capture : Tensor, shape (4, h, w), float32
+            Planes in the order of :func:`nightfix.read.bayer.pack_bayer`, black-subtracted, 1.0 =
+            white level, finite.
+        conditioning, settings, progress, shaken
+            As for :meth:`restore`.
+
+        Returns
+        -------
+        Tensor, shape (4, h, w), float32
+            In reference units, at most ``min(ratio, 2**headroom)``.
+        """
+        settings = settings or Settings()
+        ratio = conditioning.amplification.ratio
+        restored = _Frame(self, capture, conditioning, settings, progress).restore(shaken)
+        return restored.clamp_(max=min(ratio, 2**settings.headroom))
+
+
+class _Frame:
+    """One photo on its way through the passes."""
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        capture: Tensor,
+        conditioning: Conditioning,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.network, self.device, self.dtype = restorer.network, restorer.device, restorer.dtype
+        self.capture, self.conditioning, self.settings = capture, conditioning, settings
+        self.tile = restorer.tile(settings) // 2
+        self.progress = progress
+        self.done = 0
+        reference = float(self._condition(1.0).reference)
+        self.schedule = exposure_schedule(reference, passes(settings, conditioning))
+
+    def shake(self) -> Tensor | None:
+        """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
+        return self._measure_shake(self._predict(self._condition(1.0)))
+
+    def restore(self, shaken: Shaken) -> Tensor:
+        """Return the restored planes at target brightness."""
+        ratio = self.conditioning.amplification.ratio
+        restored, kernel = self._sample()
+        restored = anchor_brightness(restored, self.capture, self.conditioning)
+        lower = max(1.0, ratio / 2**self.settings.headroom)
+        if lower < ratio:
+            restored = self._merge_highlights(restored, ratio, lower)
+        self.progress(self.done, self.done)
+        if kernel is None:
+            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
+            return keep_saturated(restored, self.capture, self.conditioning)
+        shaken(shake_length(kernel[0]))
+        # Saturated samples of a shake are streaks, to be gathered.
+        return self._deconvolved(restored, kernel)
+
+    def _sample(self) -> tuple[Tensor, Tensor | None]:
+        """Run Algorithm 2: alternate the network's estimate and the exposure step.
+
+        Of three passes or more the second sees the capture as the first does, but transposed:
+        its errors are partly others. Light is drawn from the mean of the passes there have been,
+        and the mean of all is the result. The network is told to keep a shake. It is measured
+        before light is drawn; where there is one, the mean is what it is undone of, and no light
+        is drawn.
+
+        Returns the picture and the kernel of a shake that is to be undone.
+        """
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        told = self._condition(1.0)
+        light = self._predict(told)
+        seen = looks(len(self.schedule))
+        if seen == 2:
+            light.lerp_(self._predict(told, transposed=True), 1 / 2)
+        kernel = self._measure_shake(light)
+        if kernel is not None:
+            return light, kernel
+        for done in range(seen, len(self.schedule)):
+            told = self._condition(self.schedule[done])
+            sample = self._expose(light, told, generator)
+            light.lerp_(self._predict(told, sample), 1 / (done + 1))
+        return light, None
+
+    def _measure_shake(self, picture: Tensor) -> Tensor | None:
+        """Estimate the shake; None if there is none or it is not to be undone."""
+        wanted, known = self.conditioning.blur, self.conditioning.shake
+        if wanted is False:
+            return None
+        if known is not None:
+            kernel: Tensor | None = torch.from_numpy(known)
+        else:
+            kernel = estimate_shake(picture) if wanted else find_shake(picture)
+        return None if kernel is None else kernel[None]
+
+    def _expose(self, light: Tensor, told: Condition, generator: torch.Generator) -> Tensor:
+        """Draw the light of the missing time, a few rows at a time to save memory."""
+        sample = torch.empty_like(light)
+        for plane, captured, seen in zip(sample, self.capture, light, strict=True):
+            for rows in zip(*(p.split(_ROWS) for p in (plane, captured, seen)), strict=True):
+                normal = None
+                if not self.settings.deterministic:
+                    normal = torch.randn(rows[0].shape, generator=generator)
+                numbers = (number[0, 0] for number in (told.ratio, told.exposure, told.a))
+                ratio, exposure, a = numbers
+                amplified = rows[1] * ratio
+                rows[0].copy_(
+                    expose(amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal)
+                )
+        return sample
+
+    def _condition(self, exposure: float, ratio: float | None = None) -> Condition:
+        """Return what the network is told, on the CPU; ``ratio`` stands in for the photo's."""
+        noise = self.conditioning.noise
+        ratio = ratio or self.conditioning.amplification.ratio
+        return condition_of((ratio, exposure, noise.a, noise.b, _KEEP_SHAKE))
+
+    def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
+        """Undo the shake of a picture without a network, in windows to save memory."""
+        ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
+        variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
+        error = remaining_error(variance)
+        return map_tiles(
+            lambda tile, inner: inner.of(deconvolve(tile, kernel, error, saturation=ratio)),
+            (picture,),
+            tile=_UNSHAKEN_TILE,
+            context=CONTEXT,
+            multiple=1,
+        )
+
+    def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
+        """Put lamps back that are brighter than the network is shown at the full ratio."""
+        # One weight for the four planes, a little wider than the lamp: no colored rims.
+        bright, (low, high) = restored.amax(0, keepdim=True), _HIGHLIGHTS
+        if not bool((bright > low).any()):
+            return restored
+        bright = F.avg_pool2d(local_maximum(bright, 2), 5, 1, 2, count_include_pad=False)
+        weight = ((bright - low) / (high - low)).clamp(0, 1)
+        del bright
+        lamps = self._predict(self._condition(1.0, lower), wanted=weight[0] > 0)
+        return restored.lerp_(lamps.mul_(ratio / lower), weight)
+
+    def _predict(
+        self,
+        told: Condition,
+        sample: Tensor | None = None,
+        *,
+        wanted: Tensor | None = None,
+        transposed: bool = False,
+    ) -> Tensor:
+        """Run one pass over the frame; halve the tiles as long as memory runs out.
+
+        ``sample``: None where it is the capture; ``transposed``: whether the network sees every
+        tile so.
+        """
+        condition = Condition(*(number.to(self.device) for number in told))
+        whole = wanted is None
+        reach, multiple = self.network.receptive_radius, self.network.multiple
+        advance = self._advance if whole else lambda: None
+        while True:
+            done = self.done
+            try:
+                return map_tiles(
+                    partial(self._network, condition, transposed=transposed),
+                    (self.capture,) if sample is None else (self.capture, sample),
+                    tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
+                    context=reach if whole else _LAMP_CONTEXT,
+                    multiple=multiple,
+                    fade=FADE if whole else 0,
+                    at_once=(self.tile + 2 * border_of(reach, multiple)) ** 2,
+                    wanted=wanted,
+                    advance=advance,
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if 2 * self.tile <= SMALLEST_TILE:
+                    raise DeviceMemoryError(str(self.device), 2 * self.tile) from error
+            self.done = done
+            self.tile = max(self.tile // 2, multiple)
+
+    @torch.inference_mode()
+    def _network(
+        self, condition: Condition, *frames: Tensor, inner: Area, transposed: bool
+    ) -> Tensor:
+        """Run the network on tiles of the capture, and of a sample that is another."""
+        capture, *samples = (
+            (transpose_planes(frame) if transposed else frame).to(
+                self.device, memory_format=torch.channels_last
+            )
+            for frame in frames
+        )
+        capture.mul_(condition.ratio)  # a copy of its own, so the frame stays as it is
+        sample = samples[0] if samples else capture
+        inner = Area(inner.columns, inner.rows) if transposed else inner
+        reduced = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=reduced):
+            answer: Tensor = self.network(sample, capture, condition, inner=inner)
+        answer = answer.float().cpu()
+        return transpose_planes(answer) if transposed else answer
+
+    def _advance(self) -> None:
+        self.done += 1
+        shape, multiple = (self.capture.shape[1], self.capture.shape[2]), self.network.multiple
+        border = border_of(self.network.receptive_radius, multiple)
+        total = len(self.schedule) * len(tiles(shape, self.tile, multiple, border))
+        self.progress(self.done, max(total, self.done))
+
+
+def _lamp_tile(wanted: Tensor) -> int:
+    """Return the side of the windows that have the least to compute around wanted samples.
+
+    It follows from the photo alone, so lamps come out the same whatever the tile, unless that
+    is smaller.
+    """
+
+    def pixels(side: int) -> float:
+        cells = F.max_pool2d(wanted[None].float(), side, ceil_mode=True)
+        return float(cells.sum()) * (side + 2 * _LAMP_CONTEXT) ** 2
+
+    return min(_LAMP_TILES, key=pixels)
+
+
+def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
+    """Blend the restored picture with the amplified capture by what each has of error.
+
+    Parameters and result are those of :func:`anchor_brightness`.
+
+    Notes
+    -----
+    With the noise's standard deviation s and the network's own smallest error e, which does
+    not fall with the noise, s^4 / (s^4 + e^4) is taken of the restored picture: of a photo
+    with noise to remove all but a trace, of a clean one next to nothing.
+    """
+    ratio, noise = conditioning.amplification.ratio, conditioning.noise
+    variance = noise.a * ratio * _SHADOWS + noise.b * ratio**2
+    share = variance**2 / (variance**2 + _SMALLEST_ERROR**4)
+    return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
+
+
+def keep_saturated(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
+    """Raise lamps that saturated the sensor to one level again.
+
+    Editors take a lamp for white where every color reaches the white level; one that the
+    network leaves a little below it shows as a purple speck. So samples are at least the ratio
+    where the capture is saturated and the network agrees that it is light, not a hot pixel.
+
+    Parameters and result are those of :func:`anchor_brightness`.
+    """
+    ratio = conditioning.amplification.ratio
+    lamp = (capture >= 1) & (restored >= _STILL_A_LAMP * ratio)
+    restored[lamp] = restored[lamp].clamp_min(ratio)
+    return restored
+
+
+def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
+    """Hold every region's mean at that of the amplified capture.
+
+    Parameters
+    ----------
+    restored : Tensor, shape (4, h, w)
+        Restored planes at target brightness; changed in place.
+    capture : Tensor, same shape
+        The capture before amplification.
+    conditioning : Conditioning
+        Ratio and noise, which say how far a mean may be off by chance.
+
+    Returns
+    -------
+    Tensor, shape (4, h, w)
+
+    Notes
+    -----
+    Means of each plane are taken over 32 x 32 samples, every 16, without what lies
+    within a shake's reach of a lamp, whose streaks the restoration gathers. Where they
+    differ by more than half a standard error of the capture's mean and a quarter of a
+    percent, what is beyond that is added back, interpolated between the means.
+    """
+    ratio, noise = conditioning.amplification.ratio, conditioning.noise
+    known = _away_from_lamps(restored)
+    share = local_mean(known, _ANCHOR).clamp_min_(1e-6)
+    pitch, (height, width) = _ANCHOR // 2, restored.shape[1:]
+    size = ((share.shape[1] - 1) * pitch + 1, (share.shape[2] - 1) * pitch + 1)
+    # Plane by plane, to save memory.
+    for plane, captured in zip(restored[:, None], capture[:, None], strict=True):
+        wanted = local_mean(captured * known, _ANCHOR).mul_(ratio / share)
+        missing = wanted - local_mean(plane * known, _ANCHOR) / share
+        variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
+        allowed = (variance / share).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
+        missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
+        smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
+        plane.add_(smooth[:, :height, :width])
+    return restored
+
+
+def _away_from_lamps(restored: Tensor) -> Tensor:
+    """Return 0 near what is well above white and 1 elsewhere, shape (1, h, w)."""
+    bright = (restored.amax(0, keepdim=True) > _HIGHLIGHTS[1]).to(restored.dtype)
+    coarse = F.max_pool2d(bright, 8, ceil_mode=True)
+    near = local_maximum(coarse, 2)[0]
+    near = near.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    return 1 - near[None, : restored.shape[1], : restored.shape[2]]

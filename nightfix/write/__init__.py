@@ -1,0 +1,9 @@
+"""Write: a file a format, and what formats share.
+
+What other rooms may use is named, with its types, in ``__init__.pyi``; each name is imported
+when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

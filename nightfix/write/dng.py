@@ -1,0 +1,291 @@
+"""Write: the photo as a DNG, still raw, that editors open as a raw of the same camera."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.develop import demosaic_camera
+from nightfix.read import ExifTag, Metadata, OpcodeLists, RawImage, apply_gain_maps, to_dn
+from nightfix.write.atomic import replacing
+from nightfix.write.dng_preview import (
+    THUMBNAIL_SIDE,
+    make_preview,
+    preview_directory,
+    shrink_picture,
+    thumbnail_tags,
+)
+from nightfix.write.dng_samples import Compression, sample_directory
+from nightfix.write.exif import carried_directories, carried_image_tags
+from nightfix.write.ifd import (
+    BYTE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    SUB_IFDS,
+    UNDEFINED,
+    Ifd,
+    ascii_tag,
+    double_tag,
+    rational_tag,
+    tag,
+    write_tree,
+)
+from nightfix.write.record import Record
+from nightfix.write.xmp import make_packet
+
+#: BaselineExposure is written in this many parts of one EV.
+_EV_PARTS = 10_000
+
+_CFA, _LINEAR_RAW = 32803, 34892
+
+#: Tags of the source's profile that belong to the samples: DefaultScale, BayerGreenSplit,
+#: AntiAliasStrength, BestQualityScale, DefaultUserCrop.
+_OF_THE_SAMPLES = frozenset({50718, 50733, 50738, 50780, 51125})
+
+#: Those that are true of the sensor's own numbers only: BaselineNoise, BayerGreenSplit.
+_OF_THE_SENSOR = frozenset({50731, 50733})
+
+_MAKER_NOTE = 37500
+
+
+def write_dng(
+    path: Path,
+    raw: RawImage,
+    *,
+    restored: bool,
+    linear: bool = False,
+    compression: Compression = "lossless",
+    record: Record | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a raw image as a DNG 1.4, with levels and color of the source and a preview.
+
+    In all cases ``(value - black) / (white - black) * 2^BaselineExposure`` of
+    the file is ``raw.mosaic * 2^raw.baseline_exposure``, or that demosaiced.
+
+    Parameters
+    ----------
+    path : Path
+        The result; written under a temporary name first.
+    raw : RawImage
+        What is written, in sensor orientation; monochrome sensors become a
+        LinearRaw of one sample.
+    restored : bool
+        False: the sensor's own numbers, exactly, with the source's levels and
+        opcodes. True: values in reference units (1.0 = white at the target exposure,
+        lamps above it) with the largest gain, at most 1, that clips nothing above;
+        what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
+    linear : bool
+        Write demosaiced camera RGB instead of the mosaic (a Linear DNG): black 0, white
+        65535, what is below black becomes 0. Gain maps are applied in any case.
+    compression : {"lossless", "none"}
+        Of the samples.
+    record : Record or None
+        How the result was made, for its XMP packet.
+    overwrite : bool
+        Whether an existing ``path`` is replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        If ``path`` exists and ``overwrite`` is false.
+    OutputWriteError
+        If the operating system refuses the file, or ``path`` is the source.
+
+    Notes
+    -----
+    IFD0 holds a thumbnail and all that is true of the whole file; below it stand the
+    samples and a JPEG preview (SubIFDs), EXIF and GPS.
+
+    A restored image has finer steps than its sensor's numbers, and would show
+    bands in the shadows if it were rounded to 12 bit. Its black and white levels
+    are the source's times 2^k, with the largest k that keeps white below 2^16
+    (0 for 16-bit sensors), so every level stays in its proportion.
+
+    The gain is 2^-(n/10000) with the smallest whole n >= 0 that brings the
+    maximum to white or below, so that BaselineExposure holds it exactly.
+
+    References
+    ----------
+    Adobe, "Digital Negative (DNG) Specification", version 1.4.0.0, 2012.
+    """
+    with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
+        if restored or linear:
+            raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
+        samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
+        root = _main_directory(raw, samples, record or Record(restored=str(restored)))
+        with temporary.open("wb") as file:
+            write_tree(file, root)
+
+
+def without_sensor_tags(raw: RawImage) -> RawImage:
+    """Leave out what a source says of its sensor's noise and of its two greens."""
+    kept = tuple(known for known in raw.metadata.profile if known.code not in _OF_THE_SENSOR)
+    return replace(raw, metadata=replace(raw.metadata, profile=kept))
+
+
+def scale_to_fit(raw: RawImage) -> RawImage:
+    """Bring an image to 16-bit levels and its maximum to white or below.
+
+    Parameters
+    ----------
+    raw : RawImage
+        In reference units; values above 1.0 (lamps) are valid.
+
+    Returns
+    -------
+    RawImage
+        The same light: ``mosaic * 2^baseline_exposure`` is unchanged.
+    """
+    peak = float(raw.mosaic.max())
+    parts = math.ceil(math.log2(peak) * _EV_PARTS) if peak > 1 else 0
+    gain = np.float32(2.0 ** (-parts / _EV_PARTS))
+    levels = 2 ** math.floor(math.log2(65535 / raw.white_level))
+    return replace(
+        raw,
+        # One float32 step above 1.0 may remain of the maximum.
+        mosaic=np.minimum(raw.mosaic * gain, np.float32(1)),
+        baseline_exposure=raw.baseline_exposure + parts / _EV_PARTS,
+        black_level=raw.black_level * np.float32(levels),
+        white_level=raw.white_level * levels,
+        bit_depth=16,
+    )
+
+
+def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
+    """Build IFD0 with everything below it."""
+    metadata, crop = raw.metadata, raw.crop
+    preview = make_preview(raw)
+    thumbnail = shrink_picture(preview, THUMBNAIL_SIDE)
+    packet = make_packet(metadata.xmp, record, developed=False)
+    return Ifd(
+        tags=[
+            *carried_image_tags(metadata),
+            *(known for known in metadata.profile if known.code not in _OF_THE_SAMPLES),
+            *thumbnail_tags(thumbnail),
+            *_camera_tags(raw),
+            tag(700, BYTE, *packet),
+        ],
+        pieces=[thumbnail.tobytes()],
+        children={
+            SUB_IFDS: [samples, preview_directory(preview, metadata.captured)],
+            **carried_directories(metadata, width=crop.width, height=crop.height),
+        },
+    )
+
+
+def _camera_tags(raw: RawImage) -> list[ExifTag]:
+    """Return what tells an editor which camera it was and how its color is to be read."""
+    tags = [
+        tag(274, SHORT, raw.orientation),
+        tag(50706, BYTE, 1, 4, 0, 0),  # DNGVersion
+        tag(50707, BYTE, 1, 1, 0, 0),  # DNGBackwardVersion
+        ascii_tag(50708, raw.metadata.unique_camera_model or "Unknown"),
+        rational_tag(50730, SRATIONAL, [raw.baseline_exposure]),
+        _file_name_tag(raw.path.name),
+    ]
+    for index, color in enumerate(raw.color_matrices[:2]):
+        tags.append(rational_tag(50721 + index, SRATIONAL, color.matrix.ravel().tolist()))
+        tags.append(tag(50778 + index, SHORT, color.illuminant))  # CalibrationIlluminant1, 2
+    if any(known.code == _MAKER_NOTE for known in raw.metadata.exif):
+        tags.append(tag(50741, SHORT, 1))  # MakerNoteSafety: no other note is carried
+    if raw.as_shot_neutral is not None:
+        tags.append(rational_tag(50728, RATIONAL, raw.as_shot_neutral.tolist()))
+    return tags
+
+
+def _file_name_tag(name: str) -> ExifTag:
+    """Return OriginalRawFileName: text, or bytes of UTF-8 where ASCII does not do."""
+    if name.isascii():
+        return ascii_tag(50827, name)
+    return tag(50827, BYTE, *name.encode(), 0)
+
+
+def _sample_directory(
+    raw: RawImage, *, restored: bool, linear: bool, compression: Compression
+) -> Ifd:
+    samples, black_level, white_level = _samples(raw, linear=linear)
+    tags = [
+        *_level_tags(black_level, white_level, planes=samples.shape[2:]),
+        *_area_tags(raw),
+        *_noise_tags(raw.metadata, restored=restored),
+        *_opcode_tags(raw.opcodes, untouched=not (restored or linear)),
+        *(known for known in raw.metadata.profile if known.code in _OF_THE_SAMPLES),
+        tag(262, SHORT, _CFA if samples.ndim == 2 else _LINEAR_RAW),
+    ]
+    if raw.cfa_pattern is not None and samples.ndim == 2:
+        tags += [
+            tag(33421, SHORT, 2, 2),  # CFARepeatPatternDim
+            tag(33422, BYTE, *("RGB".index(color) for color in raw.cfa_pattern)),
+            tag(50710, BYTE, 0, 1, 2),  # CFAPlaneColor
+            tag(50711, SHORT, 1),  # CFALayout: rectangular
+        ]
+    return sample_directory(samples, tags, compression)
+
+
+def _samples(
+    raw: RawImage, *, linear: bool
+) -> tuple[NDArray[np.uint16], NDArray[np.float32], float]:
+    """Return samples, black and white level [DN]: (H, W) of a mosaic, else (H, W, planes).
+
+    Demosaiced samples begin at 0: editors do not agree on how a black level of
+    several planes is written, and tint the shadows.
+    """
+    if raw.cfa_pattern is None:
+        return to_dn(raw, raw.mosaic)[..., None], raw.black_level, raw.white_level
+    if not linear:
+        return to_dn(raw, raw.mosaic), raw.black_level, raw.white_level
+    light = demosaic_camera(raw)
+    light *= 65535
+    samples = np.clip(np.rint(light, out=light), 0, 65535, out=light).astype(np.uint16)
+    return samples, np.zeros((1, 1), np.float32), 65535.0
+
+
+def _level_tags(
+    black_level: NDArray[np.float32], white_level: float, *, planes: tuple[int, ...]
+) -> list[ExifTag]:
+    count = planes[0] if planes else 1
+    return [
+        tag(50713, SHORT, *black_level.shape),  # BlackLevelRepeatDim
+        _level_tag(50714, np.repeat(black_level.ravel(), count).tolist()),
+        _level_tag(50717, [white_level] * count),
+    ]
+
+
+def _level_tag(code: int, levels: list[float]) -> ExifTag:
+    """Return a level as whole numbers where it is one, which every reader understands."""
+    if all(level == int(level) for level in levels):
+        return tag(code, LONG, *map(int, levels))
+    return rational_tag(code, RATIONAL, levels)
+
+
+def _area_tags(raw: RawImage) -> list[ExifTag]:
+    height, width = raw.mosaic.shape
+    return [
+        rational_tag(50718, RATIONAL, [1, 1]),  # DefaultScale
+        tag(50719, LONG, raw.crop.left, raw.crop.top),  # DefaultCropOrigin
+        tag(50720, LONG, raw.crop.width, raw.crop.height),  # DefaultCropSize
+        tag(50829, LONG, 0, 0, height, width),  # ActiveArea: all that is written
+    ]
+
+
+def _noise_tags(metadata: Metadata, *, restored: bool) -> list[ExifTag]:
+    if restored:
+        return [rational_tag(50935, RATIONAL, [1])]  # NoiseReductionApplied: fully
+    if not metadata.noise_profile:
+        return []
+    return [double_tag(51041, [number for pair in metadata.noise_profile for number in pair])]
+
+
+def _opcode_tags(opcodes: OpcodeLists, *, untouched: bool) -> list[ExifTag]:
+    """Return the source's opcode lists: the first two are for the sensor's own numbers."""
+    lists = [(51022, opcodes.demosaiced)]
+    if untouched:
+        lists += [(51008, opcodes.stored), (51009, opcodes.linear)]
+    return [tag(code, UNDEFINED, *data) for code, data in lists if data]

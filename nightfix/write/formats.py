@@ -1,0 +1,168 @@
+"""Write: the formats that a result can have, as a table that everything else asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightfix.develop import Tone, WhiteBalance, develop_raw
+from nightfix.read import RawImage
+from nightfix.write.dng import write_dng
+from nightfix.write.dng_samples import Compression
+from nightfix.write.picture import PictureFormat, write_picture
+from nightfix.write.record import Record
+from nightfix.write.tiff import Depth, write_tiff
+from nightfix.write.xmp import copy_sidecars
+
+Format = Literal["tiff", "dng", "linear-dng", "jpeg", "png", "avif"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """How results are developed and written.
+
+    Attributes
+    ----------
+    white_balance : WhiteBalance
+        ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains; of developed pictures.
+    color_space : str
+        Name in ``COLOR_SPACES``; of developed pictures.
+    tone : {"natural", "linear"}
+        Tone curve of developed pictures.
+    depth : {16, 32}
+        Of a TIFF; 32 is linear light in floats, without a tone curve.
+    compression : {"lossless", "none"}
+        Of TIFF and DNG.
+    overwrite : bool
+        Replace results that are there.
+    """
+
+    white_balance: WhiteBalance = "as-shot"
+    color_space: str = "srgb"
+    tone: Tone = "natural"
+    depth: Depth = 16
+    compression: Compression = "lossless"
+    overwrite: bool = False
+
+
+class Picture:
+    """A photo that is developed when a format first asks for it, and once for all of them."""
+
+    def __init__(self, raw: RawImage, options: WriteOptions) -> None:
+        self.raw, self.options = raw, options
+        self._developed: dict[Tone, NDArray[np.float32]] = {}
+
+    def rgb(self, tone: Tone) -> NDArray[np.float32]:
+        """Return the picture as :func:`nightfix.develop.develop.develop` gives it."""
+        if tone not in self._developed:
+            self._developed[tone] = develop_raw(
+                self.raw,
+                white_balance=self.options.white_balance,
+                color_space=self.options.color_space,
+                tone=tone,
+            )
+        return self._developed[tone]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFormat:
+    """One format.
+
+    Attributes
+    ----------
+    suffix : str
+        Of its files.
+    developed : bool
+        Whether it holds a picture that is ready to look at, or a raw.
+    write : callable
+        What writes it.
+    """
+
+    suffix: str
+    developed: bool
+    write: Callable[[Path, Picture, Record], None]
+
+
+def _dng(path: Path, picture: Picture, record: Record, *, linear: bool) -> None:
+    options = picture.options
+    write_dng(
+        path,
+        picture.raw,
+        restored=record.restored == "True",
+        linear=linear,
+        compression=options.compression,
+        record=record,
+        overwrite=options.overwrite,
+    )
+
+
+def _tiff(path: Path, picture: Picture, record: Record) -> None:
+    options = picture.options
+    write_tiff(
+        path,
+        picture.rgb("scene" if options.depth == 32 else options.tone),
+        picture.raw,
+        color_space=options.color_space,
+        depth=options.depth,
+        compression=options.compression,
+        record=record,
+        overwrite=options.overwrite,
+    )
+
+
+def _picture(path: Path, picture: Picture, record: Record, *, kind: PictureFormat) -> None:
+    options = picture.options
+    write_picture(
+        path,
+        picture.rgb(options.tone),
+        picture.raw,
+        kind,
+        color_space=options.color_space,
+        record=record,
+        overwrite=options.overwrite,
+    )
+
+
+TABLE: dict[Format, FileFormat] = {
+    "tiff": FileFormat(suffix=".tif", developed=True, write=_tiff),
+    "dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=False)),
+    "linear-dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=True)),
+    "jpeg": FileFormat(suffix=".jpg", developed=True, write=partial(_picture, kind="JPEG")),
+    "png": FileFormat(suffix=".png", developed=True, write=partial(_picture, kind="PNG")),
+    "avif": FileFormat(suffix=".avif", developed=True, write=partial(_picture, kind="AVIF")),
+}
+
+
+def write_results(
+    raw: RawImage, paths: dict[Format, Path], record: Record, options: WriteOptions
+) -> None:
+    """Write a photo in several formats, with the photo's XMP sidecars beside each.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Captured or restored.
+    paths : dict of str to Path
+        Where each format goes.
+    record : Record
+        How the result was made.
+    options : WriteOptions
+        How it is developed and written.
+
+    Raises
+    ------
+    OutputError
+        If one exists already and must stay, or the operating system refuses it.
+    """
+    picture = Picture(raw, options)
+    # Raws first: a developed picture takes three times the memory of its mosaic.
+    for kind in sorted(paths, key=lambda kind: TABLE[kind].developed):
+        TABLE[kind].write(paths[kind], picture, record)
+        copy_sidecars(raw.path, paths[kind])

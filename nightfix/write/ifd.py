@@ -1,0 +1,176 @@
+"""Write: the tree of image file directories (IFD) that TIFF and DNG are made of.
+
+Little-endian classic TIFF. The directories stand at the front of the file, the
+picture's strips or tiles behind them. A directory below another one is reached
+through a pointer tag (SubIFDs, ExifIFD, GPS), never through the chain of pages:
+the DNG specification wants a tree.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO
+
+from nightfix.read import ExifTag
+
+BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
+UNDEFINED, SRATIONAL, DOUBLE = 7, 10, 12
+
+#: Pointer tags.
+SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
+
+#: Tag pairs (offsets, byte counts) of the picture's pieces.
+STRIPS, TILES = (273, 279), (324, 325)
+
+_STRUCT = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
+_LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ifd:
+    """One directory: its tags, the picture it describes and the directories below it.
+
+    Parameters
+    ----------
+    tags : sequence of ExifTag
+        In any order; of two with the same code the later one counts. Without
+        pointers, offsets and byte counts, which are made on writing.
+    pieces : sequence of bytes
+        Strips or tiles of the picture, encoded.
+    piece_tags : tuple of int
+        ``STRIPS`` or ``TILES``.
+    children : mapping of int to sequence of Ifd
+        Directories below this one, by pointer tag.
+    """
+
+    tags: Sequence[ExifTag]
+    pieces: Sequence[bytes] = ()
+    piece_tags: tuple[int, int] = STRIPS
+    children: Mapping[int, Sequence[Ifd]] = field(default_factory=dict)
+
+
+def tag(code: int, dtype: int, *values: int) -> ExifTag:
+    """Return a tag of BYTE, SHORT, LONG or UNDEFINED integers."""
+    letter = _STRUCT.get(dtype, "B")
+    return ExifTag(code, dtype, len(values), struct.pack(f"<{len(values)}{letter}", *values))
+
+
+def ascii_tag(code: int, text: str) -> ExifTag:
+    """Return a text tag, NUL-terminated; what ASCII does not have becomes a question mark."""
+    value = text.encode("ascii", "replace") + b"\0"
+    return ExifTag(code, ASCII, len(value), value)
+
+
+def double_tag(code: int, values: Sequence[float]) -> ExifTag:
+    """Return a tag of 64-bit floats."""
+    return ExifTag(code, DOUBLE, len(values), struct.pack(f"<{len(values)}d", *values))
+
+
+def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
+    """Return a tag of fractions, RATIONAL or SRATIONAL.
+
+    Parameters
+    ----------
+    code : int
+        Tag.
+    dtype : int
+        ``RATIONAL`` (values >= 0) or ``SRATIONAL``.
+    values : iterable of float
+        Each becomes the nearest fraction with a denominator of at most 10^7, so
+        that a value which was such a fraction comes back as it was.
+
+    Returns
+    -------
+    ExifTag
+
+    Examples
+    --------
+    >>> struct.unpack("<2i", rational_tag(50730, SRATIONAL, [-0.6461]).value)
+    (-6461, 10000)
+    """
+    numbers = [number for value in values for number in _fraction(value, _LARGEST[dtype])]
+    letter = _STRUCT[dtype]
+    return ExifTag(
+        code, dtype, len(numbers) // 2, struct.pack(f"<{len(numbers)}{letter}", *numbers)
+    )
+
+
+def _fraction(value: float, largest: int) -> tuple[int, int]:
+    limit = min(10**7, int(largest / max(1.0, abs(value))))
+    return Fraction(value).limit_denominator(max(1, limit)).as_integer_ratio()
+
+
+def write_tree(file: BinaryIO, root: Ifd) -> None:
+    """Write a whole TIFF file.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing, at its start.
+    root : Ifd
+        IFD0. Tags are written in ascending order; directories, values and
+        pieces of the picture all start at even offsets.
+
+    Raises
+    ------
+    OSError
+        If the file would grow beyond the 4 GiB that 32-bit offsets reach (``EFBIG``).
+    """
+    nodes = list(_walk(root))
+    starts: dict[int, int] = {}
+    position = 8
+    for node in nodes:
+        starts[id(node)] = position
+        position += len(_directory(node, 0, starts, 0))
+    end = position + sum(_even(len(piece)) for node in nodes for piece in node.pieces)
+    if end >= 2**32:
+        raise OSError(errno.EFBIG, f"a TIFF holds 4 GiB, not {end} bytes")
+    file.write(struct.pack("<2sHI", b"II", 42, starts[id(root)]))
+    for node in nodes:
+        file.write(_directory(node, starts[id(node)], starts, position))
+        position += sum(_even(len(piece)) for piece in node.pieces)
+    for piece in (piece for node in nodes for piece in node.pieces):
+        file.write(piece + b"\0" * (len(piece) % 2))
+
+
+def _walk(node: Ifd) -> Iterator[Ifd]:
+    yield node
+    for pointer in sorted(node.children):
+        for child in node.children[pointer]:
+            yield from _walk(child)
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _directory(node: Ifd, start: int, starts: Mapping[int, int], data: int) -> bytes:
+    """Encode a directory that stands at ``start`` and whose pieces begin at ``data``."""
+    tags = {own.code: own for own in node.tags}
+    tags |= {own.code: own for own in _pointers(node, starts, data)}
+    entries, values = b"", b""
+    behind = start + 2 + 12 * len(tags) + 4
+    for code in sorted(tags):
+        _, dtype, count, value = tags[code]
+        if len(value) > 4:
+            entries += struct.pack("<HHII", code, dtype, count, behind + len(values))
+            values += value + b"\0" * (len(value) % 2)
+        else:
+            entries += struct.pack("<HHI4s", code, dtype, count, value)
+    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + values
+
+
+def _pointers(node: Ifd, starts: Mapping[int, int], data: int) -> Iterator[ExifTag]:
+    for pointer, children in node.children.items():
+        yield tag(pointer, LONG, *(starts.get(id(child), 0) for child in children))
+    if node.pieces:
+        offsets_tag, counts_tag = node.piece_tags
+        offsets = [data]
+        for piece in node.pieces[:-1]:
+            offsets.append(offsets[-1] + _even(len(piece)))
+        yield tag(offsets_tag, LONG, *offsets)
+        yield tag(counts_tag, LONG, *map(len, node.pieces))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nightfix.restore.motion.deconvolution import (
+    KERNEL_SIZE,
+    deconvolve,
+    interpolate_colors,
+    remaining_error,
+    shake,
+    still,
+)
+from nightfix.training.camera_shake import Shake, blur, random_shake
+from nightfix.training.unprocessing import mosaic_planes
+
+NOISE = torch.full((1, 1, 1, 1), 1e-6)
+
+
+def kernel(generator: torch.Generator, length: float = 14.0) -> torch.Tensor:
+    return random_shake(length, generator).kernel(KERNEL_SIZE, 1.0)
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10((a - b).square().mean()))
+
+
+def test_interpolated_colors_keep_what_was_measured_and_follow_a_ramp():
+    rows, columns = torch.meshgrid(torch.arange(20.0), torch.arange(24.0), indexing="ij")
+    ramp = 0.2 + rows / 50 + columns / 80
+    colors = interpolate_colors(mosaic_planes(ramp.expand(3, -1, -1))[None])[0]
+    assert torch.allclose(colors[:, 2:-2, 2:-2], ramp[2:-2, 2:-2].expand(3, -1, -1), atol=1e-6)
+    planes = torch.rand((4, 10, 12), generator=torch.Generator().manual_seed(2))
+    assert torch.equal(mosaic_planes(interpolate_colors(planes[None])[0]), planes)
+
+
+def test_a_still_kernel_changes_nothing(boxes):
+    planes = mosaic_planes(boxes)[None]
+    assert torch.allclose(shake(planes, still()), planes, atol=1e-5)
+    assert torch.allclose(deconvolve(planes, still(), NOISE / 1000), planes, atol=1e-2)
+
+
+def test_a_shake_of_planes_is_nearly_that_of_the_light(boxes, generator):
+    """Interpolation of the sharp mosaic is all that differs."""
+    trace = kernel(generator)
+    margin = KERNEL_SIZE // 2
+    inner = mosaic_planes(boxes)[:, 8:-8, 8:-8]
+    wanted = mosaic_planes(blur(boxes, trace))
+    got = shake(mosaic_planes(boxes)[None], trace[None])[0, :, margin // 2 : -margin // 2]
+    got = got[:, :, margin // 2 : -margin // 2]
+    assert wanted.shape == got.shape == inner.shape
+    assert psnr(got, wanted) > 40
+    assert psnr(inner, wanted) < 30
+
+
+def test_a_shake_is_undone_up_to_the_edges_of_the_frame(boxes, generator):
+    """The frame is cut out of a larger picture, so light from outside fell into it."""
+    trace, margin = kernel(generator), KERNEL_SIZE // 2
+    seen = mosaic_planes(blur(boxes, trace))[None]
+    seen = seen + 1e-3 * torch.randn(seen.shape, generator=generator)
+    sharp = mosaic_planes(boxes[:, margin:-margin, margin:-margin])[None]
+    undone = deconvolve(seen, trace[None], 100 * NOISE)
+    assert psnr(undone, sharp) > psnr(seen, sharp) + 6
+    edge = (..., slice(0, 12))
+    assert psnr(undone[edge], sharp[edge]) > psnr(seen[edge], sharp[edge]) + 5
+
+
+def test_each_picture_of_a_batch_has_its_own_kernel_and_noise(boxes, generator):
+    planes = mosaic_planes(boxes)[None].repeat(2, 1, 1, 1)
+    traces = torch.stack([kernel(generator), still()[0]])
+    noise = torch.tensor([1e-5, 1e-3])[:, None, None, None]
+    both = deconvolve(planes, traces, noise)
+    for n in range(2):
+        alone = deconvolve(planes[n : n + 1], traces[n : n + 1], noise[n : n + 1])
+        assert torch.allclose(both[n], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1, 40), (9, 5), (17, 18), (33, 31)], ids=str)
+def test_pictures_of_any_size_can_be_filtered(size):
+    planes = torch.rand((1, 4, *size), generator=torch.Generator().manual_seed(1))
+    for result in (shake(planes, still()), deconvolve(planes, still(), NOISE)):
+        assert result.shape == planes.shape
+        assert bool(result.isfinite().all())
+
+
+def test_what_a_pass_leaves_is_never_more_than_the_noise():
+    noise = torch.logspace(-8, 0, 30)
+    left = remaining_error(noise)
+    assert bool((left <= noise).all())
+    assert bool((left.diff() > 0).all())
+    assert remaining_error(torch.tensor(1e-2)).item() == pytest.approx(3.8e-4, rel=0.01)
+
+
+def shaken_lamp(power: float, path: Shake) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a sharp and a shaken lamp in front of a dark wall with a window far from it."""
+    y, x = torch.meshgrid(torch.arange(320), torch.arange(480), indexing="ij")
+    lamp = ((y - 90) ** 2 + (x - 90) ** 2 < 30).float() * power
+    window = ((y > 120) & (y < 200) & (x > 380) & (x < 420)).float() * 0.3
+    light = (0.05 + lamp + window).expand(3, -1, -1)
+    margin = KERNEL_SIZE // 2
+    sharp = mosaic_planes(light[:, margin:-margin, margin:-margin])[None]
+    return sharp, mosaic_planes(blur(light, path.kernel(KERNEL_SIZE, 1.0)))[None]
+
+
+@pytest.mark.parametrize(
+    ("power", "saturation"), [(60.0, math.inf), (3.0, 1.0)], ids=["bright", "saturated"]
+)
+def test_light_around_a_lamp_is_left_as_it_is(generator, power, saturation):
+    """There the least error would make rings, and cut-off light cannot be gathered."""
+    path = random_shake(14.0, generator)
+    sharp, seen = shaken_lamp(power, path)
+    seen = seen.clamp_max(saturation)
+    trace = path.kernel(KERNEL_SIZE, 1.0)[None]
+    undone = deconvolve(seen, trace, NOISE, saturation=saturation)
+    around = (..., slice(24, 50), slice(24, 50))
+    assert torch.equal(undone[around], seen[around])
+    far = (..., slice(None), slice(150, None))
+    assert psnr(undone[far], sharp[far]) > psnr(seen[far], sharp[far]) + 3
+
+
+def test_a_dim_lamp_is_gathered_from_its_streak(generator):
+    path = random_shake(14.0, generator)
+    sharp, seen = shaken_lamp(3.5, path)
+    assert seen.max() > 1
+    undone = deconvolve(seen, path.kernel(KERNEL_SIZE, 1.0)[None], NOISE)
+    assert psnr(undone, sharp) > psnr(seen, sharp) + 3
+
+
+def test_unequal_greens_are_not_sharpened(generator):
+    flat = torch.full((1, 4, 64, 80), 0.3)
+    flat[:, 1] *= 1.1
+    undone = deconvolve(flat, kernel(generator)[None], NOISE)
+    assert torch.allclose(undone, flat, atol=2e-3)
