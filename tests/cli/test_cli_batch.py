@@ -23,7 +23,7 @@ from nightfix.cli.app import app
 from nightfix.write.dng import write_dng
 
 runner = CliRunner()
-SCHEMA = json.loads(files("nightfix").joinpath("data/events.schema.json").read_text("utf-8"))
+SCHEMA = json.loads(files("nightfix").joinpath("batch/events.schema.json").read_text("utf-8"))
 
 
 @pytest.fixture
