@@ -24,7 +24,9 @@ def short(path: Path) -> str:
 BLOCKS = [
     pytest.param(block, id=f"{short(path)}-{number}")
     for path in READMES
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S))
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S)
+    )
 ]
 
 
