@@ -31,7 +31,7 @@ def main() -> None:
     pictures = [nightfix.develop_raw(amplified), nightfix.develop_raw(restored)]
     between = np.ones((8, pictures[0].shape[1], 3), np.float32)
     joined = np.concatenate([pictures[0], between, pictures[1]])
-    iio.imwrite(HERE / "night_street.jpg", (joined * 255 + 0.5).astype(np.uint8), quality=60)
+    iio.imwrite(HERE / "night_street.jpg", (joined * 255 + 0.5).astype(np.uint8), quality=75)
 
 
 if __name__ == "__main__":
