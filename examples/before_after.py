@@ -1,4 +1,6 @@
-"""Put the amplified and the restored example side by side, as shown in the README.
+"""Put the amplified and the restored example one above the other, as shown in the README.
+
+Both are the whole photo, at the same size, amplified by the same ratio and developed alike.
 
 python examples/before_after.py
 """
@@ -15,21 +17,21 @@ import nightfix
 
 HERE = Path(__file__).parent
 
-#: The exposure the scene was rendered for, over the one it was photographed with.
-RATIO = 30.0
+#: What is kept above the new white, in units of it: the three stops of ``--headroom``.
+CEILING = 8.0
 
 
 def main() -> None:
     """Restore the example and write ``night_street.jpg`` beside it."""
     raw = nightfix.read_raw(HERE / "night_street.dng")
-    conditioning = nightfix.condition_raw(raw, ratio=RATIO)
+    conditioning = nightfix.condition_raw(raw)
+    ratio = np.float32(conditioning.amplification.ratio)
     restored = nightfix.Restorer().restore(raw, conditioning)
-    amplified = replace(raw, mosaic=np.minimum(raw.mosaic * np.float32(RATIO), 8))
-    before, after = nightfix.develop_raw(amplified), nightfix.develop_raw(restored)
-    middle = before.shape[1] // 2
-    picture = np.concatenate([before[:, :middle], after[:, middle:]], axis=1)
-    picture[:, middle - 1 : middle + 1] = 1
-    iio.imwrite(HERE / "night_street.jpg", (picture * 255 + 0.5).astype(np.uint8), quality=88)
+    amplified = replace(raw, mosaic=np.minimum(raw.mosaic * ratio, CEILING))
+    pictures = [nightfix.develop_raw(amplified), nightfix.develop_raw(restored)]
+    between = np.ones((8, pictures[0].shape[1], 3), np.float32)
+    joined = np.concatenate([pictures[0], between, pictures[1]])
+    iio.imwrite(HERE / "night_street.jpg", (joined * 255 + 0.5).astype(np.uint8), quality=75)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure what restoring gains and loses by the kind of sensor: the README's table of cameras.
+"""Measure what restoring gains and loses by kind of sensor: the table in nightfix/README.md.
 
     python tests/measure_sensors.py PHOTO... --ratio 8,100
 

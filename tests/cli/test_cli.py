@@ -369,7 +369,7 @@ def test_version():
     assert runner.invoke(app, ["--version"]).stdout == f"nightfix {__version__}\n"
 
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "nightfix" / "cli" / "README.md"
 
 
 @pytest.mark.parametrize("family", EXIT_CODES, ids=lambda family: family.__name__)

@@ -124,7 +124,7 @@ def test_a_wrong_file_is_a_wrong_call(write):
 
 
 def test_the_readme_s_example_is_right(write):
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[2] / "nightfix" / "cli" / "README.md").read_text("utf-8")
     write(readme.split("```toml\n")[1].split("```")[0])
     shown = runner.invoke(app, ["config", "show", "--preset", "street"])
     assert shown.exit_code == 0, shown.stderr

@@ -1,4 +1,4 @@
-"""Files of the sensors in the README's table of cameras: restored, or refused by name."""
+"""Files of the sensors in the table of nightfix/README.md: restored, or refused by name."""
 
 from __future__ import annotations
 
