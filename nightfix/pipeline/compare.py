@@ -63,7 +63,7 @@ def _developed(path: Path, ratio: float | None) -> Picture:
     if ratio is None and recorded_fingerprint(path) is not None:
         return develop_raw(raw)
     factor = np.float32(choose_amplification(raw, ratio=ratio).ratio)
-    return develop_raw(replace(raw, mosaic=raw.mosaic * factor, baseline_exposure=0.0))
+    return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
 
 
 def split(before: Picture, after: Picture, *, at: float = 0.5) -> Picture:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightfix.condition import Conditioning, condition_raw, looks, passes
+from nightfix.condition import Conditioning, ceiling, condition_raw, looks, passes
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
@@ -275,7 +275,7 @@ def restore(
         ratio=ratio,
         strength=options.settings.strength,
         chroma=options.chroma,
-        ceiling=min(ratio, 2**options.settings.headroom),
+        ceiling=ceiling(raw, ratio, options.settings),
     )
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(

@@ -17,7 +17,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, condition_raw
+from nightfix.condition import Conditioning, ceiling, condition_raw
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
@@ -135,19 +135,19 @@ def preview(
         )
         _keep(kept, restored.mosaic)
     else:
-        restored = replace(part, mosaic=mosaic, baseline_exposure=0.0)
+        restored = replace(part, mosaic=mosaic)
     ratio = conditioning.amplification.ratio
-    ceiling = min(ratio, 2**options.settings.headroom)
+    highest = ceiling(raw, ratio, options.settings)
     mixed = blend(
         part,
         restored,
         ratio=ratio,
         strength=options.settings.strength,
         chroma=options.chroma,
-        ceiling=ceiling,
+        ceiling=highest,
     )
-    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(ceiling))
-    frame = replace(raw, mosaic=amplified, baseline_exposure=0.0, crop=region)
+    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(highest))
+    frame = replace(raw, mosaic=amplified, crop=region)
     before = _develop(frame, options)
     rows, columns = _slices(around)
     amplified[rows, columns] = mixed.mosaic

@@ -78,9 +78,8 @@ def write_dng(
         LinearRaw of one sample.
     restored : bool
         False: the sensor's own numbers, exactly, with the source's levels and
-        opcodes. True: values in reference units (1.0 = white at the target exposure,
-        lamps above it) with the largest gain, at most 1, that clips nothing above;
-        what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
+        opcodes. True: values on the scale of ``raw.mosaic``, lamps above 1.0, with the
+        largest gain, at most 1, that clips nothing above; what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
     linear : bool
         Write demosaiced camera RGB instead of the mosaic (a Linear DNG): black 0, white
         65535, what is below black becomes 0. Gain maps are applied in any case.
@@ -136,7 +135,7 @@ def scale_to_fit(raw: RawImage) -> RawImage:
     Parameters
     ----------
     raw : RawImage
-        In reference units; values above 1.0 (lamps) are valid.
+        Values above 1.0 (lamps) are valid.
 
     Returns
     -------
