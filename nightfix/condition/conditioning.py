@@ -145,4 +145,17 @@ def condition_raw(
     """
     amplified = choose_amplification(raw, ratio=ratio, ev=ev, target_exposure=target_exposure)
     noise, warning = choose_noise(raw)
+    warning = "; ".join(filter(None, (warning, _reduced_in_camera(raw))))
     return Conditioning(amplification=amplified, noise=noise, warning=warning, blur=deblur)
+
+
+def _reduced_in_camera(raw: RawImage) -> str:
+    """Return a warning where the camera was told to smooth noise itself, else ""."""
+    camera = raw.metadata.camera
+    if not camera.reduces_noise:
+        return ""
+    strength = camera.high_iso_noise_reduction
+    return (
+        f"the camera's high-ISO noise reduction was on ({strength}); where it works on RAW "
+        "files too, their noise is not what the noise model says"
+    )

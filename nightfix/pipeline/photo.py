@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standi
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import RawImage, read_raw
+from nightfix.read import CameraFacts, RawImage, read_raw
 from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
 from nightfix.write import (
     TABLE,
@@ -52,7 +53,8 @@ class Result:
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    what to know of it (``notes``) and the time it took (``timings``).
+    what to know of it (``notes``), what its maker note says (``camera``) and the time it took
+    (``timings``).
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Result:
     shake: float | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
+    camera: CameraFacts = CameraFacts()
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -99,7 +102,7 @@ def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     ValueError
         If two of the formats would have one name.
     """
-    folder = options.output or path.parent
+    folder = path.parent if options.output is None else Path(options.output)
     paths = {
         kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
         for kind in options.formats
@@ -139,7 +142,7 @@ def _standing(target: Path, fingerprint: str) -> Standing:
 
 
 def enhance(
-    path: Path | str,
+    path: str | os.PathLike[str],
     options: EnhanceOptions | None = None,
     *,
     restorer: Restorer | None = None,
@@ -150,7 +153,7 @@ def enhance(
 
     Parameters
     ----------
-    path : Path or str
+    path : str or path-like
         A camera RAW file. It is never written to.
     options : EnhanceOptions or None
         What to make of it.
@@ -353,5 +356,6 @@ def write(prepared: Prepared) -> Result:
         steps=steps if prepared.shake is None else looks(steps),
         shake=prepared.shake,
         notes=notes,
+        camera=raw.metadata.camera,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )
