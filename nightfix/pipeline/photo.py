@@ -94,7 +94,7 @@ class Prepared:
     shake: float | None = None
 
 
-def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
+def output_names(path: str | os.PathLike[str], options: EnhanceOptions) -> dict[Format, Path]:
     """Return where each format of a photo's result goes.
 
     Raises
@@ -102,6 +102,7 @@ def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     ValueError
         If two of the formats would have one name.
     """
+    path = Path(path)
     folder = path.parent if options.output is None else Path(options.output)
     paths = {
         kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
@@ -186,12 +187,14 @@ def enhance(
     return write(restore(prepared, restorer, announce, progress))
 
 
-def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Result:
+def prepare(
+    path: str | os.PathLike[str], options: EnhanceOptions, weights: str
+) -> Prepared | Result:
     """Read a photo and work out what is to be done to it, if anything is.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A camera RAW file.
     options : EnhanceOptions
         What to make of it.
@@ -207,7 +210,7 @@ def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Res
     ------
     InputError, OutputError
     """
-    started = time.perf_counter()
+    path, started = Path(path), time.perf_counter()
     fingerprint = _fingerprint(path, options, weights)
     targets = missing_outputs(path, options, fingerprint)
     if not targets:

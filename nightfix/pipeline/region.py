@@ -7,6 +7,7 @@ the region, and the shake, are kept in the user's cache: other strengths cost no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -61,13 +62,13 @@ class Preview:
 
 
 def preview(
-    path: Path,
+    path: str | os.PathLike[str],
     options: EnhanceOptions,
     *,
     weights: str,
     load: Callable[[], Restorer],
     crop: tuple[int, int, int, int] | None = None,
-    cache: Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
     announce: Callable[[str], None] = say_nothing,
     progress: Progress = no_progress,
 ) -> Preview:
@@ -75,7 +76,7 @@ def preview(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A camera RAW file.
     options : EnhanceOptions
         As for the whole photo.
@@ -85,7 +86,7 @@ def preview(
         Gives the network; called only where it has to run.
     crop : (left, top, width, height) or None
         In pixels of the upright picture; None is a region in its middle.
-    cache : Path or None
+    cache : str, path-like or None
         Folder of kept regions; None is in the user's cache.
     announce : callable
         Takes notes on the photo.
@@ -103,6 +104,7 @@ def preview(
     NightFixError
         As for :func:`nightfix.pipeline.photo.enhance`.
     """
+    path, cache = Path(path), None if cache is None else Path(cache)
     raw = read_raw(path)
     region = sensor_area(raw, crop or _middle(raw))
     conditioning = condition_raw(

@@ -234,7 +234,8 @@ def apply_gain_maps(raw: RawImage) -> RawImage:
 def packed_planes(raw: RawImage) -> NDArray[np.float32]:
     """Return the four planes of a photo's mosaic, finite, shape (4, ceil(H/2), ceil(W/2)).
 
-    In the order of :func:`nightfix.read.bayer.pack_bayer`; a monochrome sensor's are its four sites.  # noqa: E501
+    In the order of :func:`nightfix.read.bayer.pack_bayer`; a monochrome sensor's are its four
+    sites.
     """
     return pack_bayer(finite(raw.mosaic), raw.cfa_pattern or "RGGB")
 

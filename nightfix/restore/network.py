@@ -448,8 +448,9 @@ class Denoiser(nn.Module):
         condition : Condition
             Exposures, noise and blur.
         deconvolved : Tensor or None, same shape
-            The sample with its shake undone (:func:`nightfix.restore.motion.deconvolution.deconvolve`), where the  # noqa: E501
-            shake is known; None takes the sample as it is.
+            The sample with its shake undone
+            (:func:`nightfix.restore.motion.deconvolution.deconvolve`), where the shake is
+            known; None takes the sample as it is.
         inner : Area or None
             The rows and columns that are wanted; None means all.
 

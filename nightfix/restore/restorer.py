@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -79,7 +80,7 @@ class Restorer:
 
     Parameters
     ----------
-    weights : str
+    weights : str or path-like
         A known name or a ``.safetensors`` file.
     device : str
         ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
@@ -90,7 +91,9 @@ class Restorer:
         If one of them cannot be had.
     """
 
-    def __init__(self, weights: str = DEFAULT_WEIGHTS, device: str = "auto") -> None:
+    def __init__(
+        self, weights: str | os.PathLike[str] = DEFAULT_WEIGHTS, device: str = "auto"
+    ) -> None:
         self.device = choose_device(device)
         self.dtype = compute_dtype(self.device)
         network, self.info = load_weights(weights)
