@@ -163,6 +163,7 @@ def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denois
 
     from nightfix.restore.network import Denoiser
 
+    name = os.fspath(name)
     path = find_weights(name)
     data = _read(path)
     info = _read_info(path, data, _check_pin(path, name, data))

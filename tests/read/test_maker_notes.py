@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from dng_files import (
@@ -22,7 +25,9 @@ from dng_files import (
     write_test_dng,
 )
 
+from nightfix.batch import events
 from nightfix.condition import condition_raw
+from nightfix.pipeline import EnhanceOptions, enhance
 from nightfix.read import CameraFacts, decoder, decoder_process, read_raw
 from nightfix.read.maker_notes import KEYS, camera_facts
 
@@ -127,6 +132,18 @@ def test_info_tells(nikon: Path) -> None:
     assert rows["stabilization"] == "VR-ON"
     assert rows["drive mode"] == "Continuous, no bracketing"
     assert rows["shutter count"] == "12345"
+
+
+def test_programs_are_told_by_the_schema(nikon: Path, tmp_path: Path) -> None:
+    options = EnhanceOptions(output=tmp_path / "out", restore=False)
+    event = events.result_event(enhance(nikon, options))
+    schema = json.loads(files("nightfix").joinpath("batch/events.schema.json").read_text("utf-8"))
+    jsonschema.validate(event, schema)
+    assert event["camera"]["shutter_count"] == 12345
+    assert event["camera"]["high_iso_noise_reduction"] == "Normal"
+    jsonschema.validate(event | {"camera": dict.fromkeys(event["camera"])}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(event | {"camera": {"shutter_count": "many"}}, schema)
 
 
 # --- files made to keep us busy
