@@ -6,6 +6,7 @@ version: it grows when a field is renamed or taken away, not when one is added.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable
@@ -71,6 +72,10 @@ def result_event(result: Result) -> Event:
         steps=result.steps,
         shake=None if result.shake is None else round(result.shake, 1),
         notes=list(result.notes),
+        camera={
+            name: None if fact == "" else fact
+            for name, fact in dataclasses.asdict(result.camera).items()
+        },
         seconds={
             "read": round(timings.read, 3),
             "network": round(timings.network, 3),

@@ -7,6 +7,7 @@ whatever their number.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,7 +45,7 @@ def options_for(photo: Photo, options: EnhanceOptions) -> EnhanceOptions:
     """Return the options of one photo: below the output folder, its own tree is mirrored."""
     if options.output is None:
         return options
-    return replace(options, output=options.output / photo.folder)
+    return replace(options, output=Path(options.output) / photo.folder)
 
 
 def without_clashes(photos: Iterable[Photo], options: EnhanceOptions) -> list[Photo]:
@@ -64,7 +65,7 @@ def without_clashes(photos: Iterable[Photo], options: EnhanceOptions) -> list[Ph
 
 
 def enhance_many(
-    photos: Iterable[Photo | Path],
+    photos: Iterable[Photo | str | os.PathLike[str]],
     options: EnhanceOptions,
     *,
     restorer: Restorer | None,
@@ -78,7 +79,7 @@ def enhance_many(
 
     Parameters
     ----------
-    photos : iterable of Photo or Path
+    photos : iterable of Photo, str or path-like
         Camera RAW files, as :func:`nightfix.batch.sources.gather` finds them.
     options, announce, progress
         As for :func:`nightfix.pipeline.photo.enhance`.
@@ -129,14 +130,14 @@ class _Flow:
     def __init__(
         self,
         *,
-        photos: Iterable[Photo | Path],
+        photos: Iterable[Photo | str | os.PathLike[str]],
         options: EnhanceOptions,
         restorer: Restorer | None,
         weights: str,
         jobs: int,
         callbacks: _Callbacks,
     ) -> None:
-        self.photos = (p if isinstance(p, Photo) else Photo(path=p) for p in photos)
+        self.photos = (p if isinstance(p, Photo) else Photo(path=Path(p)) for p in photos)
         self.options, self.restorer, self.jobs = options, restorer, jobs
         self.weights, self.callbacks = weights, callbacks
         self.workers = ThreadPoolExecutor(jobs, "photo")

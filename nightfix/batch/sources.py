@@ -49,24 +49,24 @@ class Gathered:
 
 
 def gather(
-    names: Iterable[str | Path],
+    names: Iterable[str | os.PathLike[str]],
     *,
     recursive: bool = False,
     suffix: str = "_nightfix",
-    output: Path | None = None,
+    output: str | os.PathLike[str] | None = None,
 ) -> Gathered:
     """Find the photos that were named.
 
     Parameters
     ----------
-    names : iterable of str or Path
+    names : iterable of str or path-like
         Files (taken as they are), folders (only RAW files are taken) and patterns such as
         ``*.NEF`` or ``card/**/*.ARW``, which shells of Windows leave to the program.
     recursive : bool
         Also take the folders inside folders.
     suffix : str
         Ending of our own results' names, which are not taken from folders.
-    output : Path or None
+    output : str, path-like or None
         Folder of the results; it is not searched.
 
     Returns
@@ -92,9 +92,11 @@ def _identity(path: Path) -> str:
 class _Search:
     """Settings of one search and what it left out."""
 
-    def __init__(self, *, recursive: bool, suffix: str, output: Path | None) -> None:
+    def __init__(
+        self, *, recursive: bool, suffix: str, output: str | os.PathLike[str] | None
+    ) -> None:
         self.recursive, self.suffix = recursive, suffix
-        self.output = _identity(output) if output else None
+        self.output = _identity(Path(output)) if output else None
         self.left_out: Counter[str] = Counter()
 
     def find(self, name: Path) -> Iterator[Photo]:

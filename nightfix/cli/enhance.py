@@ -103,7 +103,7 @@ def enhance(
             help="Folder of the results, with the tree of named folders. "
             "(default: beside each photo)",
         ),
-    ] = DEFAULTS.output,
+    ] = None,
     format: Annotated[
         Any,
         option(

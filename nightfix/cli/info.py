@@ -33,7 +33,7 @@ def info(
         rows = {"file": str(path)} | ({} if record is None else _made(record))
         try:
             raw = read_raw(path)
-            rows |= _photo(raw) | ({} if _is_restored(record) else _plan(raw))
+            rows |= _photo(raw) | _camera(raw) | ({} if _is_restored(record) else _plan(raw))
         except NightFixError as error:
             if record is None:
                 failures.append(error)
@@ -98,6 +98,24 @@ def _photo(raw: RawImage) -> dict[str, str]:
         "exposure": f"{raw.baseline_exposure:+.3g} EV to be added (BaselineExposure)",
         "clipped": f"{100 * float(np.mean(raw.mosaic >= 0.999)):.3g} % of the samples",
     }
+
+
+def _camera(raw: RawImage) -> dict[str, str]:
+    """Return what the maker note says the camera did by itself."""
+    camera = raw.metadata.camera
+    reduced = {
+        "high ISO": camera.high_iso_noise_reduction,
+        "long exposure": camera.long_exposure_noise_reduction,
+    }
+    rows = {
+        "in the camera": ", ".join(f"{what} {word}" for what, word in reduced.items() if word),
+        "stabilization": camera.image_stabilization,
+        "drive mode": camera.drive_mode,
+        "shutter count": "" if camera.shutter_count is None else str(camera.shutter_count),
+    }
+    if rows["in the camera"]:
+        rows["in the camera"] = f"noise reduction: {rows['in the camera']}"
+    return {name: text for name, text in rows.items() if text}
 
 
 #: Names of the EXIF light sources that color matrices are measured under.

@@ -20,6 +20,9 @@ from .conditioning import (
     Settings as Settings,
 )
 from .conditioning import (
+    ceiling as ceiling,
+)
+from .conditioning import (
     condition_raw as condition_raw,
 )
 from .conditioning import (

@@ -60,7 +60,7 @@ class Settings:
     strength : float
         0 (the amplified capture) to 100 (the restored picture), blended on RAW values.
     headroom : float
-        Stops kept above the target's white, >= 0 [EV].
+        Stops kept above the target's white, >= 0 [EV]; see :func:`ceiling`.
     seed : int
         Seed of the photons drawn between the passes.
     deterministic : bool
@@ -90,6 +90,27 @@ def passes(settings: Settings, conditioning: Conditioning) -> int:
     the figures of the validation set this was fitted on.
     """
     return settings.steps or (AUTO_STEPS if conditioning.amplified_noise >= _NOISY else 1)
+
+
+def ceiling(raw: RawImage, ratio: float, settings: Settings) -> float:
+    """Return the largest value that a restored mosaic keeps, on the mosaic's own scale.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Its ``baseline_exposure`` says what is white [EV].
+    ratio : float
+        The amplification, >= 1 [-].
+    settings : Settings
+        The headroom counts from the white of reference units.
+
+    Examples
+    --------
+    >>> from nightfix.read import raw_from_array
+    >>> ceiling(raw_from_array([[0, 1], [1, 0]]), 100.0, Settings(headroom=3.0))
+    8.0
+    """
+    return float(min(ratio, 2 ** (settings.headroom - raw.baseline_exposure)))
 
 
 def looks(passes: int) -> int:
@@ -124,4 +145,17 @@ def condition_raw(
     """
     amplified = choose_amplification(raw, ratio=ratio, ev=ev, target_exposure=target_exposure)
     noise, warning = choose_noise(raw)
+    warning = "; ".join(filter(None, (warning, _reduced_in_camera(raw))))
     return Conditioning(amplification=amplified, noise=noise, warning=warning, blur=deblur)
+
+
+def _reduced_in_camera(raw: RawImage) -> str:
+    """Return a warning where the camera was told to smooth noise itself, else ""."""
+    camera = raw.metadata.camera
+    if not camera.reduces_noise:
+        return ""
+    strength = camera.high_iso_noise_reduction
+    return (
+        f"the camera's high-ISO noise reduction was on ({strength}); where it works on RAW "
+        "files too, their noise is not what the noise model says"
+    )

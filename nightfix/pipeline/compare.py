@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from nightfix.read import RAW_SUFFIXES, read_raw
 Picture = NDArray[np.float32]
 
 
-def read_picture(path: Path, *, ratio: float | None = None) -> Picture:
+def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Picture:
     """Read any picture as it is to be looked at.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A TIFF, JPEG, PNG or camera RAW file. A RAW file that is no result of NightFix is
         amplified first, like a photo that is to be restored.
     ratio : float or None
@@ -39,6 +40,7 @@ def read_picture(path: Path, *, ratio: float | None = None) -> Picture:
     InputError
         If the file is missing or no picture.
     """
+    path = Path(path)
     try:
         if path.suffix.lower() in RAW_SUFFIXES:
             return _developed(path, ratio)
@@ -63,7 +65,7 @@ def _developed(path: Path, ratio: float | None) -> Picture:
     if ratio is None and recorded_fingerprint(path) is not None:
         return develop_raw(raw)
     factor = np.float32(choose_amplification(raw, ratio=ratio).ratio)
-    return develop_raw(replace(raw, mosaic=raw.mosaic * factor, baseline_exposure=0.0))
+    return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
 
 
 def split(before: Picture, after: Picture, *, at: float = 0.5) -> Picture:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from nightfix.condition import Settings
@@ -17,7 +17,7 @@ class EnhanceOptions:
 
     Parameters
     ----------
-    output : Path or None
+    output : str, path-like or None
         Folder of the results; None is the photo's own.
     formats : tuple of {"tiff", "dng", "linear-dng", "jpeg", "png", "avif"}
         Files to write.
@@ -49,7 +49,7 @@ class EnhanceOptions:
         Tone curve of developed pictures.
     """
 
-    output: Path | None = None
+    output: str | os.PathLike[str] | None = None
     formats: tuple[Format, ...] = ("tiff",)
     compression: Compression = "lossless"
     depth: Depth = 16

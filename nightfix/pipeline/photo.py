@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightfix.condition import Conditioning, condition_raw, looks, passes
+from nightfix.condition import Conditioning, ceiling, condition_raw, looks, passes
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import RawImage, read_raw
+from nightfix.read import CameraFacts, RawImage, read_raw
 from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
 from nightfix.write import (
     TABLE,
@@ -52,7 +53,8 @@ class Result:
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    what to know of it (``notes``) and the time it took (``timings``).
+    what to know of it (``notes``), what its maker note says (``camera``) and the time it took
+    (``timings``).
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Result:
     shake: float | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
+    camera: CameraFacts = CameraFacts()
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -91,7 +94,7 @@ class Prepared:
     shake: float | None = None
 
 
-def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
+def output_names(path: str | os.PathLike[str], options: EnhanceOptions) -> dict[Format, Path]:
     """Return where each format of a photo's result goes.
 
     Raises
@@ -99,7 +102,8 @@ def output_names(path: Path, options: EnhanceOptions) -> dict[Format, Path]:
     ValueError
         If two of the formats would have one name.
     """
-    folder = options.output or path.parent
+    path = Path(path)
+    folder = path.parent if options.output is None else Path(options.output)
     paths = {
         kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
         for kind in options.formats
@@ -139,7 +143,7 @@ def _standing(target: Path, fingerprint: str) -> Standing:
 
 
 def enhance(
-    path: Path | str,
+    path: str | os.PathLike[str],
     options: EnhanceOptions | None = None,
     *,
     restorer: Restorer | None = None,
@@ -150,7 +154,7 @@ def enhance(
 
     Parameters
     ----------
-    path : Path or str
+    path : str or path-like
         A camera RAW file. It is never written to.
     options : EnhanceOptions or None
         What to make of it.
@@ -183,12 +187,14 @@ def enhance(
     return write(restore(prepared, restorer, announce, progress))
 
 
-def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Result:
+def prepare(
+    path: str | os.PathLike[str], options: EnhanceOptions, weights: str
+) -> Prepared | Result:
     """Read a photo and work out what is to be done to it, if anything is.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A camera RAW file.
     options : EnhanceOptions
         What to make of it.
@@ -204,7 +210,7 @@ def prepare(path: Path, options: EnhanceOptions, weights: str) -> Prepared | Res
     ------
     InputError, OutputError
     """
-    started = time.perf_counter()
+    path, started = Path(path), time.perf_counter()
     fingerprint = _fingerprint(path, options, weights)
     targets = missing_outputs(path, options, fingerprint)
     if not targets:
@@ -275,7 +281,7 @@ def restore(
         ratio=ratio,
         strength=options.settings.strength,
         chroma=options.chroma,
-        ceiling=min(ratio, 2**options.settings.headroom),
+        ceiling=ceiling(raw, ratio, options.settings),
     )
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(
@@ -353,5 +359,6 @@ def write(prepared: Prepared) -> Result:
         steps=steps if prepared.shake is None else looks(steps),
         shake=prepared.shake,
         notes=notes,
+        camera=raw.metadata.camera,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )

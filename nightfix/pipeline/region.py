@@ -7,6 +7,7 @@ the region, and the shake, are kept in the user's cache: other strengths cost no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, condition_raw
+from nightfix.condition import Conditioning, ceiling, condition_raw
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
@@ -61,13 +62,13 @@ class Preview:
 
 
 def preview(
-    path: Path,
+    path: str | os.PathLike[str],
     options: EnhanceOptions,
     *,
     weights: str,
     load: Callable[[], Restorer],
     crop: tuple[int, int, int, int] | None = None,
-    cache: Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
     announce: Callable[[str], None] = say_nothing,
     progress: Progress = no_progress,
 ) -> Preview:
@@ -75,7 +76,7 @@ def preview(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A camera RAW file.
     options : EnhanceOptions
         As for the whole photo.
@@ -85,7 +86,7 @@ def preview(
         Gives the network; called only where it has to run.
     crop : (left, top, width, height) or None
         In pixels of the upright picture; None is a region in its middle.
-    cache : Path or None
+    cache : str, path-like or None
         Folder of kept regions; None is in the user's cache.
     announce : callable
         Takes notes on the photo.
@@ -103,6 +104,7 @@ def preview(
     NightFixError
         As for :func:`nightfix.pipeline.photo.enhance`.
     """
+    path, cache = Path(path), None if cache is None else Path(cache)
     raw = read_raw(path)
     region = sensor_area(raw, crop or _middle(raw))
     conditioning = condition_raw(
@@ -135,19 +137,19 @@ def preview(
         )
         _keep(kept, restored.mosaic)
     else:
-        restored = replace(part, mosaic=mosaic, baseline_exposure=0.0)
+        restored = replace(part, mosaic=mosaic)
     ratio = conditioning.amplification.ratio
-    ceiling = min(ratio, 2**options.settings.headroom)
+    highest = ceiling(raw, ratio, options.settings)
     mixed = blend(
         part,
         restored,
         ratio=ratio,
         strength=options.settings.strength,
         chroma=options.chroma,
-        ceiling=ceiling,
+        ceiling=highest,
     )
-    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(ceiling))
-    frame = replace(raw, mosaic=amplified, baseline_exposure=0.0, crop=region)
+    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(highest))
+    frame = replace(raw, mosaic=amplified, crop=region)
     before = _develop(frame, options)
     rows, columns = _slices(around)
     amplified[rows, columns] = mixed.mosaic

@@ -19,6 +19,9 @@ from .bayer import (
 from .bayer import (
     unpack_bayer as unpack_bayer,
 )
+from .maker_notes import (
+    CameraFacts as CameraFacts,
+)
 from .metadata import (
     Exposure as Exposure,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def raw_from_array(
     color_matrix: ArrayLike | None = None,
     exposure_time: float | None = None,
     iso_speed: float | None = None,
-    name: str = "array",
+    name: str | os.PathLike[str] = "array",
 ) -> RawImage:
     """Make a RawImage of sensor samples.
 
@@ -48,7 +49,7 @@ def raw_from_array(
         From XYZ to camera RGB under D65; None leaves the camera's colors as they are.
     exposure_time, iso_speed : float or None
         As EXIF has them [s, -].
-    name : str
+    name : str or path-like
         What messages call it.
 
     Returns

@@ -15,16 +15,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nightfix.read.maker_notes import KEYS, LONGEST_TEXT
+
 #: Longest that one file may keep LibRaw busy; the largest cameras' take a few [s].
 TIME_LIMIT = 120.0
+
+#: Longest that is waited for a photo's maker notes, which come last: its own limit is 2 s [s].
+NOTES_TIME_LIMIT = 2.6
 
 #: Most pixels a file may declare; the largest composites of cameras have 400 million.
 MAX_PIXELS = 1 << 29
@@ -96,6 +101,9 @@ class Decoded:
         "YYYY:MM:DD HH:MM:SS"; "" = unknown.
     shutter_speed, iso_speed, aperture, focal_length : float
         0 = unknown [s, -, -, mm].
+    maker_notes : mapping of str to str
+        Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_facts`; {} =
+        none, or none that could be read in time.
     """
 
     samples: NDArray[np.uint16] | None
@@ -116,6 +124,7 @@ class Decoded:
     iso_speed: float
     aperture: float
     focal_length: float
+    maker_notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class DecoderError(Exception):
@@ -191,7 +200,8 @@ class _Child:
                 for start in range(0, padding, _PIECE):
                     self._send(bytes(min(_PIECE, padding - start)))
             with self._limited():
-                return self._answer()
+                decoded = self._answer()
+            return replace(decoded, maker_notes=self._maker_notes())
         except EOFError as error:
             self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
@@ -258,6 +268,24 @@ class _Child:
         matrix = np.array(facts.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
         facts = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
         return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **facts)
+
+    def _maker_notes(self) -> dict[str, str]:
+        """Take the line that follows a photo; whatever is wrong with it, the photo is whole."""
+        assert self.process.stdout is not None
+        timer = threading.Timer(NOTES_TIME_LIMIT, self.process.kill)
+        timer.start()
+        try:
+            line = self.process.stdout.readline(_LONGEST_ANSWER)
+            if not line.endswith(b"\n"):
+                raise ValueError("not a line")
+            notes = json.loads(line)
+            known = {key: notes[key] for key in KEYS if key in notes}
+            return {key: str(text)[:LONGEST_TEXT] for key, text in known.items()}
+        except (ValueError, TypeError, LookupError, RecursionError, OSError):
+            self.close()
+            return {}
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """End the process, which is waiting for a file or beyond help."""

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import signal
+import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import exifread
 import numpy as np
 import rawpy
 from numpy.typing import NDArray
 
 from nightfix.read.decoder import MAX_PIXELS, TIME_LIMIT, DecoderError, Origin, Sizes
+from nightfix.read.maker_notes import KEYS, LONGEST_TEXT
 
 #: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
 MIN_BITS_PER_PIXEL = 1 / 8
 
 #: Address space of the child: LibRaw's own limit of 2 GiB of samples, the file, and libraries.
 _ADDRESS_SPACE = 8 << 30
+
+#: Longest that exifread may look for maker notes [s].
+NOTES_TIME_LIMIT = 2.0
 
 #: Rows of samples that are sent at once, so that no copy of the frame is made.
 _ROWS = 64
@@ -34,6 +41,7 @@ _ROWS = 64
 def serve() -> None:
     """Decode what comes on stdin, file after file, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    logging.getLogger("exifread").disabled = True
     with suppress(rawpy.LibRawError):
         rawpy.imread(io.BytesIO())  # which imports what it needs, while that can be opened
     _limit_ourselves()
@@ -52,8 +60,56 @@ def serve() -> None:
         except (DecoderError, rawpy.LibRawError, MemoryError) as error:
             answer = {"error": _kind(error), "what": _sentence(error)}
             answers.write(json.dumps(answer).encode() + b"\n")
+        else:
+            answers.flush()  # the photo is safe, whatever comes of its notes
+            answers.write(json.dumps(maker_notes(data)).encode() + b"\n")
         del data
         answers.flush()
+
+
+class _TooLong(BaseException):
+    """Time is up; no ``except Exception`` on the way swallows it."""
+
+
+def _stop(*_: object) -> None:
+    raise _TooLong
+
+
+def maker_notes(data: bytes) -> dict[str, str]:
+    """Return a maker note's entries of interest, by exifread; {} where it fails or is too slow.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole file.
+
+    Returns
+    -------
+    dict of str to str
+        Of :data:`nightfix.read.maker_notes.KEYS`, each text at most 128 characters.
+    """
+    timed = hasattr(signal, "setitimer")  # else, on Windows, the parent's own limit is left
+    try:
+        try:
+            if timed:
+                signal.signal(signal.SIGALRM, _stop)
+                signal.setitimer(signal.ITIMER_REAL, NOTES_TIME_LIMIT)
+            tags = exifread.process_file(io.BytesIO(_with_exif(data)), extract_thumbnail=False)
+            found = {key: tags[key].printable for key in KEYS if key in tags}
+            return {key: str(text)[:LONGEST_TEXT] for key, text in found.items()}
+        finally:
+            if timed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    except (Exception, _TooLong):  # a parser of foreign bytes fails in too many ways to name
+        return {}
+
+
+def _with_exif(data: bytes) -> bytes:
+    """Return the part of a file that exifread understands: of a RAF, the JPEG in it."""
+    if not data.startswith(b"FUJIFILMCCD-RAW"):
+        return data
+    start, size = struct.unpack(">II", data[84:92])
+    return data[start : start + size]
 
 
 def _limit_ourselves() -> None:

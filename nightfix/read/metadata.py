@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightfix.read.decoder import Decoded
+from nightfix.read.maker_notes import CameraFacts
 from nightfix.read.tags import ExifTag, FileTags, Ifd
 
 
@@ -66,6 +67,8 @@ class Metadata:
         ``color_matrices``.
     xmp : bytes
         The XMP packet as it stands in the file; empty = absent.
+    camera : CameraFacts
+        What the maker note says the camera did by itself.
     """
 
     make: str
@@ -80,6 +83,7 @@ class Metadata:
     gps: tuple[ExifTag, ...]
     profile: tuple[ExifTag, ...] = ()
     xmp: bytes = b""
+    camera: CameraFacts = CameraFacts()
 
 
 _MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708

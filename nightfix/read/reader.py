@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
+from nightfix.read.maker_notes import camera_facts
 from nightfix.read.metadata import Metadata, read_metadata
 from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
 from nightfix.read.tags import FileTags, Ifd, read_tags
@@ -117,12 +118,12 @@ class RawImage:
     origin: Origin = "mosaic"
 
 
-def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
+def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> RawImage:
     """Read a camera RAW file.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
         or a Linear DNG.
     allow_truncated : bool
@@ -148,11 +149,13 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
         If the samples are of another kind: Foveon, sRAW, four colors, 4 x 4 patterns, a
         Linear DNG in which no mosaic is found.
     """
+    path = Path(path)
     with _open(path) as file:
         tags = read_tags(file)
         padding = _missing(path, file, tags, allow_truncated=allow_truncated)
         raw = _decode(path, file, padding=padding)
     metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
+    metadata = replace(metadata, camera=camera_facts(raw.maker_notes))
     _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
@@ -160,7 +163,7 @@ def read_raw(path: Path, *, allow_truncated: bool = False) -> RawImage:
     return _raw_image(path, raw.samples, raw, tags, metadata)
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return about the height and width of a photo [px], from its tags where they tell.
 
     Raises
@@ -168,6 +171,7 @@ def read_size(path: Path) -> tuple[int, int]:
     RawReadError, UnsupportedSensorError
         If the file is missing or cut off; if it has to be decoded, as for :func:`read_raw`.
     """
+    path = Path(path)
     with _open(path) as file:
         tags = read_tags(file)
         _missing(path, file, tags, allow_truncated=False)

@@ -32,7 +32,7 @@ def blend(
     captured : RawImage
         The photo as read.
     restored : RawImage
-        The same photo, fully restored; its mosaic is in reference units.
+        The same photo, fully restored; its mosaic is ``ratio`` times as bright.
     ratio : float
         Amplification that brings the capture to the restored brightness, >= 1 [-].
     strength : float
@@ -41,7 +41,7 @@ def blend(
         The same for what is colored in the difference; None is the same as ``strength``.
         A monochrome sensor has none.
     ceiling : float
-        Largest value of the blend, in reference units.
+        Largest value of the blend, on the scale of the restored mosaic.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Conditioning, Settings, looks, passes
+from nightfix.condition import Conditioning, Settings, ceiling, looks, passes
 from nightfix.errors import DeviceMemoryError
 from nightfix.progress import Progress, Shaken, no_progress, no_shake
 from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
@@ -79,7 +80,7 @@ class Restorer:
 
     Parameters
     ----------
-    weights : str
+    weights : str or path-like
         A known name or a ``.safetensors`` file.
     device : str
         ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
@@ -90,7 +91,9 @@ class Restorer:
         If one of them cannot be had.
     """
 
-    def __init__(self, weights: str = DEFAULT_WEIGHTS, device: str = "auto") -> None:
+    def __init__(
+        self, weights: str | os.PathLike[str] = DEFAULT_WEIGHTS, device: str = "auto"
+    ) -> None:
         self.device = choose_device(device)
         self.dtype = compute_dtype(self.device)
         network, self.info = load_weights(weights)
@@ -128,24 +131,26 @@ class Restorer:
         Returns
         -------
         RawImage
-            The same photo; its mosaic is in reference units (1.0 = white at the target
-            exposure, lamps up to ``2**headroom``), its baseline exposure 0.
+            The same photo; ``mosaic * 2**baseline_exposure`` is in reference units (1.0 =
+            white at the target exposure, lamps up to ``2**headroom``).
 
         Raises
         ------
         DeviceMemoryError
             If even the smallest tile does not fit.
         """
+        settings = settings or Settings()
         capture = torch.from_numpy(packed_planes(raw))
-        restored = self.restore_packed(capture, conditioning, settings, progress, shaken)
+        # The planes are on the mosaic's scale, whose white is not the reference's.
+        own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
+        restored = self.restore_packed(capture, conditioning, own, progress, shaken)
         del capture
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
-        whole = replace(raw, mosaic=np.ascontiguousarray(mosaic), baseline_exposure=0.0)
-        settings = settings or Settings()
+        whole = replace(raw, mosaic=np.ascontiguousarray(mosaic))
         ratio = conditioning.amplification.ratio
-        ceiling = min(ratio, 2**settings.headroom)
-        return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=ceiling)
+        highest = ceiling(raw, ratio, settings)
+        return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=highest)
 
     def with_shake(
         self,
@@ -203,7 +208,7 @@ class Restorer:
         Returns
         -------
         Tensor, shape (4, h, w), float32
-            In reference units, at most ``min(ratio, 2**headroom)``.
+            At the target's brightness, at most ``min(ratio, 2**headroom)``.
         """
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio

@@ -68,7 +68,7 @@ def downloaded_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(weights_folder().glob("[!.]*.safetensors"))}
 
 
-def find_weights(name: str) -> Path:
+def find_weights(name: str | os.PathLike[str]) -> Path:
     """Return the file of a name (of the package or downloaded), or the file if a path was given.
 
     Raises
@@ -76,6 +76,7 @@ def find_weights(name: str) -> Path:
     WeightsNotFoundError
         If there is neither.
     """
+    name = os.fspath(name)
     candidates = [Path(name)] if name.endswith(".safetensors") else []
     if name in KNOWN_WEIGHTS:
         candidates += [folder / f"{name}.safetensors" for folder in _FOLDERS]
@@ -88,7 +89,7 @@ def find_weights(name: str) -> Path:
     raise WeightsNotFoundError(name, sorted({*KNOWN_WEIGHTS, *downloaded}))
 
 
-def verify_weights(name: str) -> tuple[Path, WeightsInfo]:
+def verify_weights(name: str | os.PathLike[str]) -> tuple[Path, WeightsInfo]:
     """Read the whole file of a name or path and hold it against its pin, without torch.
 
     Raises
@@ -96,6 +97,7 @@ def verify_weights(name: str) -> tuple[Path, WeightsInfo]:
     WeightsNotFoundError, WeightsIntegrityError
         If there is none; if its hash is not the pinned one, or it is no weights file.
     """
+    name = os.fspath(name)
     path = find_weights(name)
     data = _read(path)
     digest = _check_pin(path, name, data)
@@ -123,7 +125,7 @@ def _check_pin(path: Path, name: str, data: bytes) -> str:
     return digest
 
 
-def weights_sha256(name: str = DEFAULT_WEIGHTS) -> str:
+def weights_sha256(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> str:
     """Return the SHA-256 of weights without loading them.
 
     Raises
@@ -131,16 +133,17 @@ def weights_sha256(name: str = DEFAULT_WEIGHTS) -> str:
     WeightsNotFoundError, WeightsIntegrityError
         If there is no such file, or it cannot be read.
     """
+    name = os.fspath(name)
     path = find_weights(name)
     return KNOWN_WEIGHTS.get(name) or hashlib.sha256(_read(path)).hexdigest()
 
 
-def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
+def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
     """Build the network of a weights file and fill it.
 
     Parameters
     ----------
-    name : str
+    name : str or path-like
         A known name or the path of a ``.safetensors`` file. A known name's file must
         have the SHA-256 that this release pins.
 
@@ -160,6 +163,7 @@ def load_weights(name: str = DEFAULT_WEIGHTS) -> tuple[Denoiser, WeightsInfo]:
 
     from nightfix.restore.network import Denoiser
 
+    name = os.fspath(name)
     path = find_weights(name)
     data = _read(path)
     info = _read_info(path, data, _check_pin(path, name, data))
@@ -239,7 +243,7 @@ def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
 
 
 def save_weights(
-    path: Path,
+    path: str | os.PathLike[str],
     state: dict[str, Tensor],
     config: NetworkConfig,
     *,
@@ -260,6 +264,7 @@ def save_weights(
     facts = {"name": name, "license": license, "network": asdict(config), "training": training}
     halves = {key: value.to("cpu", torch.float16).contiguous() for key, value in state.items()}
     data = save(halves, {_METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    path = Path(path)
     temporary = path.with_suffix(".part")
     temporary.write_bytes(data)
     temporary.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,7 @@ _MAKER_NOTE = 37500
 
 
 def write_dng(
-    path: Path,
+    path: str | os.PathLike[str],
     raw: RawImage,
     *,
     restored: bool,
@@ -71,16 +72,16 @@ def write_dng(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         The result; written under a temporary name first.
     raw : RawImage
         What is written, in sensor orientation; monochrome sensors become a
         LinearRaw of one sample.
     restored : bool
         False: the sensor's own numbers, exactly, with the source's levels and
-        opcodes. True: values in reference units (1.0 = white at the target exposure,
-        lamps above it) with the largest gain, at most 1, that clips nothing above;
-        what is below DN 0 becomes 0. Gain maps are applied; NoiseProfile is left out.
+        opcodes. True: values on the scale of ``raw.mosaic``, lamps above 1.0, with the
+        largest gain, at most 1, that clips nothing above; what is below DN 0 becomes 0.
+        Gain maps are applied; NoiseProfile is left out.
     linear : bool
         Write demosaiced camera RGB instead of the mosaic (a Linear DNG): black 0, white
         65535, what is below black becomes 0. Gain maps are applied in any case.
@@ -115,7 +116,7 @@ def write_dng(
     ----------
     Adobe, "Digital Negative (DNG) Specification", version 1.4.0.0, 2012.
     """
-    with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
+    with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
         if restored or linear:
             raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
         samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
@@ -136,7 +137,7 @@ def scale_to_fit(raw: RawImage) -> RawImage:
     Parameters
     ----------
     raw : RawImage
-        In reference units; values above 1.0 (lamps) are valid.
+        Values above 1.0 (lamps) are valid.
 
     Returns
     -------

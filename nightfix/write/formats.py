@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,7 +142,10 @@ TABLE: dict[Format, FileFormat] = {
 
 
 def write_results(
-    raw: RawImage, paths: dict[Format, Path], record: Record, options: WriteOptions
+    raw: RawImage,
+    paths: Mapping[Format, str | os.PathLike[str]],
+    record: Record,
+    options: WriteOptions,
 ) -> None:
     """Write a photo in several formats, with the photo's XMP sidecars beside each.
 
@@ -149,7 +153,7 @@ def write_results(
     ----------
     raw : RawImage
         Captured or restored.
-    paths : dict of str to Path
+    paths : mapping of str to (str or path-like)
         Where each format goes.
     record : Record
         How the result was made.
@@ -164,5 +168,6 @@ def write_results(
     picture = Picture(raw, options)
     # Raws first: a developed picture takes three times the memory of its mosaic.
     for kind in sorted(paths, key=lambda kind: TABLE[kind].developed):
-        TABLE[kind].write(paths[kind], picture, record)
-        copy_sidecars(raw.path, paths[kind])
+        path = Path(paths[kind])
+        TABLE[kind].write(path, picture, record)
+        copy_sidecars(raw.path, path)

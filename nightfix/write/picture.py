@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ _OPTIONS: dict[PictureFormat, dict[str, Any]] = {
 
 
 def write_picture(
-    path: Path,
+    path: str | os.PathLike[str],
     rgb: NDArray[np.float32],
     raw: RawImage,
     kind: PictureFormat,
@@ -47,7 +48,7 @@ def write_picture(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         The result; written under a temporary name first.
     rgb : ndarray, shape (H, W, 3), float32
         Encoded in the curve of ``color_space``, upright; clipped to [0, 1].
@@ -80,7 +81,7 @@ def write_picture(
     if kind == "PNG":
         texts = {"pnginfo": PngInfo()}
         texts["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
-    with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
+    with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
         # An optimized JPEG is encoded in one piece, which may be larger than Pillow expects.
         ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, samples.size)
         Image.fromarray(samples).save(

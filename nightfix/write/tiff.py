@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,7 @@ _UNSIGNED, _FLOAT = 1, 3
 
 
 def write_tiff(
-    path: Path,
+    path: str | os.PathLike[str],
     rgb: NDArray[np.float32],
     raw: RawImage,
     *,
@@ -63,7 +64,7 @@ def write_tiff(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         The result; written under a temporary name first.
     rgb : ndarray, shape (H, W, 3), float32
         Upright. For 16 bit encoded in the curve of ``color_space``, clipped to [0, 1];
@@ -101,7 +102,7 @@ def write_tiff(
     packet = make_packet(raw.metadata.xmp, record or Record(), developed=True)
     height, width = rgb.shape[:2]
     rows = min(height, max(1, _STRIP_BYTES // (3 * depth // 8 * width)))
-    with replacing(path, overwrite=overwrite, source=raw.path) as temporary:
+    with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
         root = Ifd(
             tags=[
                 *carried_image_tags(raw.metadata),

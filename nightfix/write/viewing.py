@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,23 @@ _MARK = "NightFix picture"
 
 
 def write_shown(
-    path: Path,
+    path: str | os.PathLike[str],
     rgb: NDArray[np.float32],
     *,
     overwrite: bool = False,
-    source: Path | None = None,
+    source: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write a picture as PNG or JPEG, by its name; one of ours that is there is replaced.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         ``.png``, ``.jpg`` or ``.jpeg``.
     rgb : ndarray, shape (H, W, 3), float32
         sRGB values in [0, 1].
     overwrite : bool
         Replace any file of that name.
-    source : Path or None
+    source : str, path-like or None
         A file that is never written to.
 
     Raises
@@ -44,6 +45,7 @@ def write_shown(
     ValueError
         If the name is that of another format.
     """
+    path, source = Path(path), None if source is None else Path(source)
     kind = path.suffix.lower()
     if kind not in SHOWN:
         raise ValueError(f"{path.name} ends in none of {', '.join(SHOWN)}")

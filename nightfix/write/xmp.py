@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,9 @@ def read_record(packet: bytes) -> Record | None:
     return from_properties(known) if known else None
 
 
-def record_of_file(path: Path) -> Record | None:
+def record_of_file(path: str | os.PathLike[str]) -> Record | None:
     """Return how a result of NightFix was made; None of any other file, or if it cannot be read."""
+    path = Path(path)
     try:
         if not path.is_file():  # a pipe may never begin
             return None

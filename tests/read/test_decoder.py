@@ -135,7 +135,7 @@ def test_a_decoder_that_runs_out_of_memory_is_one_error(
     photo = write_test_dng(tmp_path / "photo.dng", DngSpec(coded_samples(4000, 3000)))
     become(
         monkeypatch,
-        "import sys; sys.path[:] = sys.argv[1:]; from nightfix import libraw\n"
+        "import sys; sys.path[:] = sys.argv[1:]; from nightfix.read import decoder_process as libraw\n"  # noqa: E501
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "libraw._ADDRESS_SPACE = pages * 4096 + (36 << 20); libraw.serve()",
     )
