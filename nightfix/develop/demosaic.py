@@ -30,8 +30,8 @@ _LINEAR_BELOW = 0.01
 _SMALLEST_GRADIENT = 1e-6
 
 #: Difference of two colors' local means from which each color is held within its own
-#: samples, and fully is [compressed scale]. Lights in one color alone have 0.5 and more.
-_ONE_COLOR_RAMP = (0.3, 0.6)
+#: samples, and fully is [compressed scale], up to 4 px away.
+_ONE_COLOR_RAMP = (0.45, 0.7)
 
 Plane = NDArray[np.float32]
 
@@ -185,7 +185,7 @@ def demosaic_block(
     planes = _interpolate(block, *_color_differences(block))
     _limit_overshoot(planes, block[MARGIN - 1 : 1 - MARGIN, MARGIN - 1 : 1 - MARGIN])
     if hold_colors:
-        _hold_colors(planes, block[MARGIN - 2 : 2 - MARGIN, MARGIN - 2 : 2 - MARGIN])
+        _hold_colors(planes, block[MARGIN - 6 : 6 - MARGIN, MARGIN - 6 : 6 - MARGIN])
     top, left = top - MARGIN, left - MARGIN
     return planes[:, top : top + len(rows), left : left + len(columns)]
 
@@ -324,7 +324,7 @@ def _hold_colors(planes: Plane, mosaic: Plane) -> None:
 
     The method takes the difference of two colors to be constant across an edge. At the
     rim of a blue lamp it is not: green would swing far below and above its neighbors.
-    ``mosaic`` is two samples wider on each side, with red at its origin.
+    ``mosaic`` is six samples wider on each side, with red at its origin.
     """
     red, blue = mosaic[0::2, 0::2], mosaic[1::2, 1::2]
     green = np.asarray((mosaic[0::2, 1::2] + mosaic[1::2, 0::2]) / 2, np.float32)
@@ -336,6 +336,8 @@ def _hold_colors(planes: Plane, mosaic: Plane) -> None:
     spread = np.maximum(np.maximum(means[0], means[1]), means[2])
     spread -= np.minimum(np.minimum(means[0], means[1]), means[2])
     low, high = _ONE_COLOR_RAMP
+    for _ in range(2):
+        spread = _reduce_nine(spread, np.maximum)
     share = np.clip((spread - np.float32(low)) / np.float32(high - low), 0, 1)
     area = _bounds(share > 0)
     if area is None:
@@ -344,7 +346,7 @@ def _hold_colors(planes: Plane, mosaic: Plane) -> None:
     weight = share[top:bottom, left:right].repeat(2, axis=0).repeat(2, axis=1)
     inside = planes[:, 2 * top : 2 * bottom, 2 * left : 2 * right]
     # One sample wider on each side, so blue stands at the origin.
-    around = mosaic[2 * top + 1 : 2 * bottom + 3, 2 * left + 1 : 2 * right + 3]
+    around = mosaic[2 * top + 5 : 2 * bottom + 7, 2 * left + 5 : 2 * right + 7]
     for color in range(3):
         absent = np.ones(around.shape, np.bool_)
         for row, column in ([(1, 1)], [(0, 1), (1, 0)], [(0, 0)])[color]:

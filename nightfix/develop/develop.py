@@ -193,7 +193,7 @@ def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -
     """Develop one tile, upright as the sensor has it, shape (3, h, w)."""
     camera = _camera_rgb(raw, recipe, rows, columns)
     rgb = np.tensordot(recipe.to_rgb, camera, axes=1) if raw.cfa_pattern else camera
-    light = camera.mean(axis=0) if raw.cfa_pattern else None
+    light = (camera[0] + camera[1] + camera[2]) / np.float32(3) if raw.cfa_pattern else None
     fit_gamut(rgb, recipe.luminance, light)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)

@@ -32,9 +32,6 @@ _INNER = 0.95
 #: Surfaces lie above the first; the most saturated blue of a print has 0.45.
 _FLOOR_BEGINS, _FLOOR = 0.4, 0.16
 
-#: Exponent of the compression's shoulder, that of ACES 1.3.
-_ROUNDNESS = 1.2
-
 
 def natural_curve(level: Plane, brightest: float) -> Plane:
     """Map scene levels to display levels, both linear.
@@ -142,8 +139,8 @@ def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:
     Notes
     -----
     With Y the luminance, L the light, m the lowest channel and
-    f(x, s) = x / (1 + (x / s)^1.2)^(1 / 1.2) the curve of the Reference Gamut
-    Compression with its limit at infinity:
+    f(x, s) = x / (1 + x / s) the curve of the Reference Gamut Compression with a power
+    of 1 and its limit at infinity:
 
         Y' = L (0.4 - f(0.4 - Y / L, 0.24))       where Y < 0.4 L; the color keeps
                                                   the share (L - Y') / (L - Y)
@@ -159,7 +156,7 @@ def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:
     (ACES 1.3), Technical Bulletin TB-2021-001; the line towards gray at the same
     luminance as in Ottosson, "sRGB gamut clipping", 2021.
     """
-    lowest = rgb.min(axis=0)
+    lowest = np.minimum(np.minimum(rgb[0], rgb[1]), rgb[2])
     gray = np.tensordot(luminance, rgb, axes=1)
     marked = lowest < np.float32(1 - _INNER) * gray
     if light is not None:
@@ -167,10 +164,13 @@ def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:
     marked |= lowest < 0
     if not marked.any():
         return
-    part, gray, lowest = rgb[:, marked], gray[marked], lowest[marked]
+    where = np.flatnonzero(marked)
+    flat = rgb.reshape(3, -1)
+    part = flat.take(where, axis=1)
+    gray, lowest = gray.ravel()[where], lowest.ravel()[where]
     target, share = gray, np.ones_like(gray)
     if light is not None:
-        target, share = _raise_luminance(gray, light[marked])
+        target, share = _raise_luminance(gray, light.ravel()[where])
     target = np.maximum(target, 0)
     away = np.maximum(share * (gray - lowest), np.float32(1e-12))
     beyond = np.maximum(away / np.maximum(target, np.float32(1e-12)) - np.float32(_INNER), 0)
@@ -179,7 +179,9 @@ def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:
     part -= gray
     part *= share * nearer / away
     part += target
-    rgb[:, marked] = np.maximum(part, 0, out=part)
+    np.maximum(part, 0, out=part)
+    for channel in range(3):
+        rgb[channel][marked] = part[channel]
 
 
 def _raise_luminance(gray: Plane, light: Plane) -> tuple[Plane, Plane]:
@@ -192,7 +194,5 @@ def _raise_luminance(gray: Plane, light: Plane) -> tuple[Plane, Plane]:
 
 
 def _saturate(excess: Plane, limit: float) -> Plane:
-    """Press values >= 0 below ``limit``: x / (1 + (x / limit)^p)^(1 / p) with p = 1.2."""
-    power = (excess * np.float32(1 / limit)) ** np.float32(_ROUNDNESS)
-    power += 1
-    return np.asarray(excess * power ** np.float32(-1 / _ROUNDNESS), np.float32)
+    """Press values >= 0 below ``limit``: x / (1 + x / limit)."""
+    return np.asarray(excess / (1 + excess * np.float32(1 / limit)), np.float32)

@@ -97,7 +97,7 @@ def test_led_is_brighter_than_the_wall_and_even(color: tuple, level: float, spac
     assert np.ptp(seen[core]) < 0.03 * seen[core].max()
     assert picture[core].min() < 0.8 * picture[core].max(), "it has a color"
     # No speckles and no black ring: nothing around it is much darker than the wall.
-    assert seen.min() > 0.4 * np.median(seen[distance > 31])
+    assert seen.min() > 0.3 * np.median(seen[distance > 31])
 
 
 @pytest.mark.parametrize("space", COLOR_SPACES)
@@ -182,7 +182,7 @@ def test_rim_of_a_blue_disc_has_no_speckles(cfa_pattern: CfaPattern, level: floa
         mosaic[row::2, column::2] = balanced[row::2, column::2, "RGB".index(color)]
     rgb = expand_range(demosaic(compress_range(mosaic), cfa_pattern))
     for channel in (0, 1):
-        assert rgb[..., channel].min() > 0.9 * balanced[..., channel].min()
+        assert rgb[..., channel].min() > 0.8 * balanced[..., channel].min()
         assert rgb[..., channel].max() < 1.05 * balanced[..., channel].max()
 
 
@@ -195,4 +195,4 @@ def test_thin_blue_neon_is_no_checkerboard(width: int, upright: bool) -> None:
     seen = luminance(picture if upright else picture.swapaxes(0, 1), "srgb")[8:-8]
     stroke = seen[:, 23 : 23 + width]
     assert stroke.min() > 1.2 * np.median(seen[:, :12])
-    assert (np.ptp(stroke, axis=0) < 0.15 * stroke.mean()).all()
+    assert (np.ptp(stroke, axis=0) < 0.05 * stroke.mean()).all()
