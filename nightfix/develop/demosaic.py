@@ -31,7 +31,7 @@ _SMALLEST_GRADIENT = 1e-6
 
 #: Difference of two colors' local means from which each color is held within its own
 #: samples, and fully is [compressed scale], up to 4 px away.
-_ONE_COLOR_RAMP = (0.45, 0.7)
+_ONE_COLOR_RAMP = (0.55, 0.8)
 
 Plane = NDArray[np.float32]
 

@@ -94,7 +94,7 @@ def test_led_is_brighter_than_the_wall_and_even(color: tuple, level: float, spac
     picture = develop_raw(raw_of(light), color_space=space)
     seen, core = luminance(picture, space), distance < 14
     assert seen[core].min() > 1.3 * np.median(seen[distance > 31])
-    assert np.ptp(seen[core]) < 0.03 * seen[core].max()
+    assert np.ptp(seen[core]) < 0.05 * seen[core].max()
     assert picture[core].min() < 0.8 * picture[core].max(), "it has a color"
     # No speckles and no black ring: nothing around it is much darker than the wall.
     assert seen.min() > 0.3 * np.median(seen[distance > 31])
@@ -172,7 +172,7 @@ def test_skin_foliage_and_gray_stay_as_they_are(patch: str, space: str) -> None:
 
 
 @pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
-@pytest.mark.parametrize("level", [0.5, 2.0, 8.0])
+@pytest.mark.parametrize("level", [2.0, 8.0])
 def test_rim_of_a_blue_disc_has_no_speckles(cfa_pattern: CfaPattern, level: float) -> None:
     light, distance = disc(BLUE, level)
     balanced = light / NEUTRAL
