@@ -29,7 +29,7 @@ _BLEACH = 0.15
 _INNER = 0.95
 
 #: Luminance over the camera's light below which it is raised, and which it never gets to.
-#: Surfaces lie above the first; the most saturated blue of a print has 0.45.
+#: Skin, foliage and gray lie above the first.
 _FLOOR_BEGINS, _FLOOR = 0.4, 0.16
 
 
