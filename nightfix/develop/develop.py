@@ -56,6 +56,7 @@ class _Recipe:
     brightest: float
     space: ColorSpace
     tone: Tone
+    hold_colors: bool = True
 
 
 def develop_raw(
@@ -136,7 +137,7 @@ def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
     if raw.cfa_pattern is None:
         raise ValueError("a monochrome sensor has no mosaic of colors")
     recipe = _plan(raw, choose_white_balance(raw), COLOR_SPACES["srgb"], "linear")
-    plain = replace(recipe, scale=np.float32(1), ceilings=None)
+    plain = replace(recipe, scale=np.float32(1), ceilings=None, hold_colors=False)
     height, width = raw.mosaic.shape
     picture = np.empty((height, width, 3), np.float32)
     for rows, columns in tiles(range(height), range(width)):
@@ -192,7 +193,8 @@ def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -
     """Develop one tile, upright as the sensor has it, shape (3, h, w)."""
     camera = _camera_rgb(raw, recipe, rows, columns)
     rgb = np.tensordot(recipe.to_rgb, camera, axes=1) if raw.cfa_pattern else camera
-    fit_gamut(rgb, recipe.luminance)
+    light = (camera[0] + camera[1] + camera[2]) / np.float32(3) if raw.cfa_pattern else None
+    fit_gamut(rgb, recipe.luminance, light)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)
     return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
@@ -211,4 +213,7 @@ def _camera_rgb(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> 
     block[1::2, 1::2] *= blue
     if recipe.ceilings is not None:
         recover_highlights(block, recipe.ceilings)
-    return expand_range(demosaic_block(compress_range(block), top, left, rows, columns))
+    planes = demosaic_block(
+        compress_range(block), top, left, rows, columns, hold_colors=recipe.hold_colors
+    )
+    return expand_range(planes)

@@ -25,6 +25,13 @@ _LIFT_LEVEL = 0.03
 #: How fast lamps lose color as they are pressed below white: 0 never, 1 at once.
 _BLEACH = 0.15
 
+#: Share of the way from neutral to the gamut's border that no color loses anything on.
+_INNER = 0.95
+
+#: Luminance over the camera's light below which it is raised, and which it never gets to.
+#: Skin, foliage and gray lie above the first.
+_FLOOR_BEGINS, _FLOOR = 0.4, 0.16
+
 
 def natural_curve(level: Plane, brightest: float) -> Plane:
     """Map scene levels to display levels, both linear.
@@ -109,11 +116,15 @@ def tone_map(rgb: Plane, brightest: float) -> Plane:
     return np.asarray(np.clip(mapped, 0, 1, out=mapped), np.float32)
 
 
-def fit_gamut(rgb: Plane, luminance: Plane) -> None:
-    """Bring colors outside the output space to its border, in place, at the same luminance.
+def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:
+    """Bring colors that the output space lacks into it, in place, towards neutral.
 
-    Cut off channel by channel, the dark noise around zero would gain light and
-    a tint, and deep blue lamps would change their hue.
+    The hue (in linear RGB) is kept and saturation is given up smoothly, so lights
+    beyond the border keep their gradation. The luminance stays, but for light that a
+    camera's matrix makes too dark or even negative, as it does with blue LEDs: there
+    it is held above a share of the light that the sensor itself has seen. Cut off
+    channel by channel, the dark noise around zero would gain light and a tint, and
+    deep blue lamps would turn black.
 
     Parameters
     ----------
@@ -121,14 +132,67 @@ def fit_gamut(rgb: Plane, luminance: Plane) -> None:
         Linear RGB; afterwards >= 0. What is above 1 stays.
     luminance : ndarray, shape (3,), float32
         Share of each channel in the luminance, sum 1.
+    light : ndarray, shape (...), float32, optional
+        Mean of the three balanced camera channels, equal to the luminance where the
+        color is neutral. Without it the luminance has no floor but 0.
+
+    Notes
+    -----
+    With Y the luminance, L the light, m the lowest channel and
+    f(x, s) = x / (1 + x / s) the curve of the Reference Gamut Compression with a power
+    of 1 and its limit at infinity:
+
+        Y' = L (0.4 - f(0.4 - Y / L, 0.24))       where Y < 0.4 L; the color keeps
+                                                  the share (L - Y') / (L - Y)
+        d  = (Y' - m') / Y'                       distance from neutral, 1 = border
+        d' = 0.95 + f(d - 0.95, 0.05)             where d > 0.95
+
+    Both curves begin with a slope of 1. All of it is proportional to the light, so a
+    lamp of one color falls off as smoothly as its light does.
+
+    References
+    ----------
+    Academy of Motion Picture Arts and Sciences, "ACES Reference Gamut Compression"
+    (ACES 1.3), Technical Bulletin TB-2021-001; the line towards gray at the same
+    luminance as in Ottosson, "sRGB gamut clipping", 2021.
     """
-    lowest = rgb.min(axis=0)
-    if float(lowest.min(initial=0)) >= 0:
+    lowest = np.minimum(np.minimum(rgb[0], rgb[1]), rgb[2])
+    gray = np.tensordot(luminance, rgb, axes=1)
+    marked = lowest < np.float32(1 - _INNER) * gray
+    if light is not None:
+        marked |= gray < np.float32(_FLOOR_BEGINS) * light
+    marked |= lowest < 0
+    if not marked.any():
         return
-    gray = np.maximum(np.tensordot(luminance, rgb, axes=1), 0)
-    outside = np.minimum(lowest, 0)
-    keep = gray / np.maximum(gray - outside, np.float32(1e-12))
-    rgb -= gray
-    rgb *= keep
-    rgb += gray
-    np.maximum(rgb, 0, out=rgb)
+    where = np.flatnonzero(marked)
+    flat = rgb.reshape(3, -1)
+    part = flat.take(where, axis=1)
+    gray, lowest = gray.ravel()[where], lowest.ravel()[where]
+    target, share = gray, np.ones_like(gray)
+    if light is not None:
+        target, share = _raise_luminance(gray, light.ravel()[where])
+    target = np.maximum(target, 0)
+    away = np.maximum(share * (gray - lowest), np.float32(1e-12))
+    beyond = np.maximum(away / np.maximum(target, np.float32(1e-12)) - np.float32(_INNER), 0)
+    nearer = np.minimum(away, np.float32(_INNER) * target)
+    nearer += target * _saturate(beyond, 1 - _INNER)
+    part -= gray
+    part *= share * nearer / away
+    part += target
+    np.maximum(part, 0, out=part)
+    for channel in range(3):
+        rgb[channel][marked] = part[channel]
+
+
+def _raise_luminance(gray: Plane, light: Plane) -> tuple[Plane, Plane]:
+    """Hold the luminance above a share of the light; return it and what color is left."""
+    light = np.maximum(light, np.float32(1e-12))
+    short = np.maximum(np.float32(_FLOOR_BEGINS) - gray / light, 0)
+    raised = light * (short - _saturate(short, _FLOOR_BEGINS - _FLOOR))
+    left = 1 - raised / np.maximum(light - gray, np.float32(1e-12))
+    return gray + raised, left
+
+
+def _saturate(excess: Plane, limit: float) -> Plane:
+    """Press values >= 0 below ``limit``: x / (1 + x / limit)."""
+    return np.asarray(excess / (1 + excess * np.float32(1 / limit)), np.float32)
