@@ -70,6 +70,7 @@ def result_event(result: Result) -> Event:
         noise=noise,
         steps=result.steps,
         shake=None if result.shake is None else round(result.shake, 1),
+        hot_pixels=result.hot_pixels,
         notes=list(result.notes),
         seconds={
             "read": round(timings.read, 3),
