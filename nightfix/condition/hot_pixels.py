@@ -27,7 +27,7 @@ Offsets = tuple[tuple[int, int], ...]
 
 #: How far a sample stands out of its own plane's neighbors, at least: in standard deviations of
 #: the noise, in units of the range of those neighbors, and of what stands out around it anyhow.
-_STANDS_OUT, _OUT_OF_RANGE, _OUT_OF_TEXTURE = 8.0, 1.0, 1.5
+_STANDS_OUT, _OUT_OF_RANGE, _OUT_OF_TEXTURE = 8.0, 2.0, 2.0
 
 #: Which of the samples around it tells that last, counted from the one that stands out most.
 _SIXTH = 6
@@ -36,6 +36,14 @@ _SIXTH = 6
 #: with sigma 0.6 px, as a lens's smallest is; shares between which it is told from a defect,
 #: and how many standard deviations of the noise are left for a star's own.
 _OF_A_STAR, _LEAST, _MOST, _OF_ITS_NOISE = 0.25, 0.08, 0.2, 3.0
+
+#: What the second brightest and the brightest sample beside a defect may have of its excess; the
+#: brightest may be hot itself where the second has next to nothing.
+_SECOND, _BRIGHTEST, _NOTHING = 0.2, 0.3, 0.02
+
+#: Share of the photo's samples that count as its highlights, how near to them a sample belongs to
+#: them, and how far it has to stand out there, in units of its neighbors' level.
+_HIGHLIGHTS, _NEAR_THEM, _OUT_OF_HIGHLIGHTS = 0.01, 0.8, 1.0
 
 #: Share of its excess that a pixel may hand on to those beside it by crosstalk, and how many
 #: standard errors are added to that; the error in units of the noise, what texture adds aside.
@@ -46,6 +54,9 @@ _DEAD = 0.5
 
 #: Value from which a sample is saturated and can rise no further [white].
 _SATURATED = 0.9
+
+#: Share of defective samples from which they are looked for a second time.
+_MANY = 1e-3
 
 #: Rows that are looked at at once, and samples of a row or column that are judged as a line [px].
 _ROWS = 64
@@ -95,16 +106,30 @@ def mend_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> tuple[Raw
     A sample becomes the median of the eight nearest of its own plane that are not defective
     themselves, of 24 where all eight are.
 
+    Where there are more than a thousand in a million, they are looked for once more in the
+    mended mosaic.
+
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a
     lens does with light: there nothing is looked for.
     """
+    noise = noise or choose_noise(raw)[0]
     flags = find_hot_pixels(raw, noise)
+    mended = _mended(raw, flags)
+    if flags.mean() > _MANY:
+        # Those that hid each other.
+        flags |= find_hot_pixels(mended, noise)
+        mended = _mended(raw, flags)
+    return mended, int(np.count_nonzero(flags))
+
+
+def _mended(raw: RawImage, flags: Flags) -> RawImage:
+    """Return a photo with estimates for the flagged samples; itself where there are none."""
     rows, columns = np.nonzero(flags)
     if not len(rows):
-        return raw, 0
+        return raw
     mosaic = raw.mosaic.copy()
     mosaic[rows, columns] = _estimates(finite(raw.mosaic), flags, rows, columns)
-    return replace(raw, mosaic=mosaic), len(rows)
+    return replace(raw, mosaic=mosaic)
 
 
 def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
@@ -127,7 +152,7 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 
         E = x - n,    n = the second largest n_k,    w = n - the second smallest n_k
 
-    a sample is hot if E > 8 s, E > w, E > 1.5 t, and what is beside it does not rise with it.
+    a sample is hot if E > 8 s, E > 2 w, E > 2 t, and what is beside it does not rise with it.
     (Green has a second n, that of its four neighbors in the other green plane; the larger
     counts.) t is what samples stand out by around it anyhow, the sixth largest of 80. With the
     four samples y_j above, below, left and right, m_j the median of the four nearest of the
@@ -137,9 +162,11 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
         rise < min(0.2 E, max(0.08 E, 0.25 E - 3 s), 0.01 E + 3 sqrt((0.7 s)^2 + t^2))
 
     Of a point of light as small as a lens makes it (a Gaussian with sigma 0.6 px), rise is at
-    least 0.25 E in its own color, wherever between the samples it is. The second largest and
-    the median let one of the neighbors be hot itself. Where two of the y_j are saturated, they
-    cannot tell, and x is kept.
+    least 0.25 E in its own color, wherever between the samples it is. The second largest rise is
+    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E: so
+    one of the neighbors may be hot itself. Where two of the y_j are saturated, they cannot
+    tell, and x is kept; near the photo's own highlights, whose colors run into each other,
+    x is hot if E > n besides.
 
     A row or column is stuck if over three quarters of the photo it stands out from the lines
     beside it and those do not rise: of 64 of its samples three in four stand out. Dead samples
@@ -169,12 +196,14 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 class _Sensor(NamedTuple):
     """What is known of a sensor: its noise, and by site (row % 2, column % 2) the rest.
 
+    ``highlights`` is the level from which a sample is near the photo's brightest [white];
     ``gains`` are those of the white balance, shape (2, 2); ``green`` is True where the site's
     diagonal neighbors have its own color.
     """
 
     a: float
     b: float
+    highlights: float
     gains: Mosaic
     green: Flags
 
@@ -188,6 +217,8 @@ class _Sensor(NamedTuple):
         return cls(
             a=noise.a,
             b=noise.b,
+            highlights=_NEAR_THEM
+            * float(np.quantile(finite(raw.mosaic[::5, ::7]), 1 - _HIGHLIGHTS)),
             gains=np.array([of_color[name] for name in names], np.float32).reshape(2, 2),
             green=np.array([name == "G" for name in names]).reshape(2, 2),
         )
@@ -252,7 +283,9 @@ def _bright(
         alone = _alone(block, texture, (rows, columns), sensor, sign)
         flags[rows[alone], columns[alone]] = True
     down, across = _lines(block, stands_out), _lines(block.T, stands_out.T)
-    return flags, across.mean(0) >= _OF_A_LINE, down.all(0)
+    stuck_rows: Flags = across.mean(0) >= _OF_A_LINE
+    stuck_columns: Flags = down.all(0)
+    return flags, stuck_rows, stuck_columns
 
 
 def _gather(block: Mosaic, rows: Places, columns: Places, offsets: Offsets) -> Mosaic:
@@ -276,22 +309,22 @@ def _alone(
     level = np.where(sensor.green[site], np.maximum(level, diagonal[-2]), level)
     excess = sample - level
     noise = np.sqrt(sensor.a * np.maximum(sign * level, 0) + sensor.b)
-    rise = np.median(
+    rises = np.sort(
         np.concatenate(
-            [
-                _rises(block, rows, columns, axis) * _gains(sensor, rows, columns, axis)
-                for axis in (0, 1)
-            ]
+            [_rises(block, *places, axis) * _gains(sensor, *places, axis) for axis in (0, 1)]
         ),
         0,
     )
+    rise = (rises[1] + rises[2]) / 2
     most = np.maximum(_LEAST * excess, _OF_A_STAR * excess - _OF_ITS_NOISE * noise)
     most = np.minimum(most, _MOST * excess)
     alone: Flags = excess > np.maximum(_STANDS_OUT * noise, _OUT_OF_RANGE * spread)
-    alone &= rise < most
+    alone &= (rise < most) & (rises[2] < _SECOND * excess)
+    alone &= (rises[3] < _BRIGHTEST * excess) | (rises[2] < _NOTHING * excess)
     if sign > 0:
-        beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)
-        alone &= beside[-2] < _SATURATED
+        beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)[-2]
+        alone &= beside < _SATURATED
+        alone &= (beside < sensor.highlights) | (excess > _OUT_OF_HIGHLIGHTS * level)
     left = np.flatnonzero(alone)
     around = np.stack(
         [texture[_AROUND_IT + rows[left] + y, _AROUND_IT + columns[left] + x] for y, x in _WINDOW]
