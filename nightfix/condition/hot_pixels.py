@@ -163,7 +163,7 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 
     Of a point of light as small as a lens makes it (a Gaussian with sigma 0.6 px), rise is at
     least 0.25 E in its own color, wherever between the samples it is. The second largest rise is
-    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E: so
+    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E or 3 s: so
     one of the neighbors may be hot itself. Where two of the y_j are saturated, they cannot
     tell, and x is kept; near the photo's own highlights, whose colors run into each other,
     x is hot if E > n besides.
@@ -320,7 +320,8 @@ def _alone(
     most = np.minimum(most, _MOST * excess)
     alone: Flags = excess > np.maximum(_STANDS_OUT * noise, _OUT_OF_RANGE * spread)
     alone &= (rise < most) & (rises[2] < _SECOND * excess)
-    alone &= (rises[3] < _BRIGHTEST * excess) | (rises[2] < _NOTHING * excess)
+    nothing = np.maximum(_NOTHING * excess, _OF_ITS_NOISE * noise)
+    alone &= (rises[3] < _BRIGHTEST * excess) | (rises[2] < nothing)
     if sign > 0:
         beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)[-2]
         alone &= beside < _SATURATED
