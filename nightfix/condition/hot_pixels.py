@@ -163,8 +163,8 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 
     Of a point of light as small as a lens makes it (a Gaussian with sigma 0.6 px), rise is at
     least 0.25 E in its own color, wherever between the samples it is. The second largest rise is
-    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E or 3 s: so
-    one of the neighbors may be hot itself. Where two of the y_j are saturated, they cannot
+    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E or
+    3 s: so one of the neighbors may be hot itself. Where two of the y_j are saturated, they cannot
     tell, and x is kept; near the photo's own highlights, whose colors run into each other,
     x is hot if E > n besides.
 
@@ -321,11 +321,13 @@ def _alone(
     alone: Flags = excess > np.maximum(_STANDS_OUT * noise, _OUT_OF_RANGE * spread)
     alone &= (rise < most) & (rises[2] < _SECOND * excess)
     nothing = np.maximum(_NOTHING * excess, _OF_ITS_NOISE * noise)
-    alone &= (rises[3] < _BRIGHTEST * excess) | (rises[2] < nothing)
+    paired: Flags = rises[2] < nothing
+    alone &= paired | (rises[3] < _BRIGHTEST * excess)
     if sign > 0:
         beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)[-2]
         alone &= beside < _SATURATED
-        alone &= (beside < sensor.highlights) | (excess > _OUT_OF_HIGHLIGHTS * level)
+        dim: Flags = beside < sensor.highlights
+        alone &= dim | (excess > _OUT_OF_HIGHLIGHTS * level)
     left = np.flatnonzero(alone)
     around = np.stack(
         [texture[_AROUND_IT + rows[left] + y, _AROUND_IT + columns[left] + x] for y, x in _WINDOW]
