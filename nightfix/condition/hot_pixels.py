@@ -284,7 +284,7 @@ def _bright(
         flags[rows[alone], columns[alone]] = True
     down, across = _lines(block, stands_out), _lines(block.T, stands_out.T)
     stuck_rows: Flags = across.mean(0) >= _OF_A_LINE
-    stuck_columns: Flags = down.all(0)
+    stuck_columns: Flags = down.sum(0) == len(down)
     return flags, stuck_rows, stuck_columns
 
 
