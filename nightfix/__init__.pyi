@@ -5,6 +5,7 @@ from .batch import gather as gather
 from .condition import Conditioning as Conditioning
 from .condition import Settings as Settings
 from .condition import condition_raw as condition_raw
+from .condition import mend_hot_pixels as mend_hot_pixels
 from .develop import develop_raw as develop_raw
 from .pipeline import EnhanceOptions as EnhanceOptions
 from .pipeline import Result as Result

@@ -71,6 +71,7 @@ def result_event(result: Result) -> Event:
         noise=noise,
         steps=result.steps,
         shake=None if result.shake is None else round(result.shake, 1),
+        hot_pixels=result.hot_pixels,
         notes=list(result.notes),
         camera={
             name: None if fact == "" else fact

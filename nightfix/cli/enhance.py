@@ -27,6 +27,8 @@ from nightfix.cli.options import (
     DeviceOption,
     EvOption,
     HeadroomOption,
+    HotPixelsChoice,
+    HotPixelsOption,
     PresetOption,
     QuietOption,
     RatioOption,
@@ -141,6 +143,7 @@ def enhance(
     strength: StrengthOption = SETTINGS.strength,
     chroma: ChromaOption = DEFAULTS.chroma,
     deblur: DeblurOption = DEFAULTS.deblur,
+    hot_pixels: HotPixelsOption = HotPixelsChoice.auto,
     restore: Annotated[
         bool,
         option("--restore/--no-restore", group=RESTORATION, help="Run the network at all."),
@@ -187,6 +190,7 @@ def enhance(
         ev=ev,
         target_exposure=target_exposure,
         deblur=deblur,
+        hot_pixels=hot_pixels.value,
         settings=Settings(
             steps=steps,
             strength=strength,

@@ -10,7 +10,13 @@ import typer
 
 from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
-from nightfix.condition import Settings, condition_raw, format_exposure_time, passes
+from nightfix.condition import (
+    Settings,
+    condition_raw,
+    format_exposure_time,
+    mend_hot_pixels,
+    passes,
+)
 from nightfix.errors import NightFixError
 from nightfix.pipeline import ORIGINS, camera_name
 from nightfix.read import RawImage, read_raw
@@ -58,6 +64,7 @@ def _made(record: Record) -> dict[str, str]:
         "made with": record.options,
         "weights": weights,
         "noise taken": record.noise,
+        "hot pixels": f"{record.hot_pixels} mended" if record.hot_pixels else "",
         "shake undone": f"{record.shake} px" if record.shake else "",
         "computed": record.computed,
     }
@@ -124,6 +131,7 @@ _LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: 
 
 def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
+    raw, mended = mend_hot_pixels(raw)
     chosen = condition_raw(raw)
     noise, amplified = chosen.noise, chosen.amplification
     rows = {
@@ -133,6 +141,7 @@ def _plan(raw: RawImage) -> dict[str, str]:
             "table": "measured camera table",
             "photo": "estimated from the photo itself",
         }[noise.source],
+        "hot pixels": f"{mended} would be mended",
         "ratio": f"{amplified.ratio:.4g} ({amplified.reason})",
         "steps": f"{passes(Settings(steps=0), chosen)} with --steps auto",
     }

@@ -50,6 +50,13 @@ class ColorSpaceChoice(str, Enum):
     rec2020 = "rec2020"
 
 
+class HotPixelsChoice(str, Enum):
+    """What ``--hot-pixels`` takes."""
+
+    auto = "auto"
+    off = "off"
+
+
 class ToneChoice(str, Enum):
     """What ``--tone`` takes."""
 
@@ -257,6 +264,14 @@ DeblurOption = Annotated[
         "--deblur/--no-deblur",
         group=RESTORATION,
         help="Undo a shake even if none is found, or keep it. (default: undo what is found)",
+    ),
+]
+HotPixelsOption = Annotated[
+    HotPixelsChoice,
+    option(
+        "--hot-pixels",
+        group=RESTORATION,
+        help="Mend hot, dead and stuck pixels first, or keep them.",
     ),
 ]
 SeedOption = Annotated[

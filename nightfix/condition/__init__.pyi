@@ -31,6 +31,9 @@ from .conditioning import (
 from .conditioning import (
     passes as passes,
 )
+from .hot_pixels import (
+    mend_hot_pixels as mend_hot_pixels,
+)
 from .noise import (
     NoiseModel as NoiseModel,
 )

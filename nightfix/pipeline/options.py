@@ -33,6 +33,8 @@ class EnhanceOptions:
         Take what is there of a photo that was cut off.
     restore : bool
         False leaves the mosaic as it was read.
+    hot_pixels : {"auto", "off"}
+        Whether hot, dead and stuck pixels are mended before a photo is restored.
     ratio, ev, target_exposure : float or None
         The amplification in one of three ways [-, EV, s]; none of them meters.
     deblur : bool or None
@@ -57,6 +59,7 @@ class EnhanceOptions:
     overwrite: bool = False
     allow_truncated: bool = False
     restore: bool = True
+    hot_pixels: Literal["auto", "off"] = "auto"
     ratio: float | None = None
     ev: float | None = None
     target_exposure: float | None = None

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightfix.condition import Conditioning, ceiling, condition_raw, looks, passes
+from nightfix.condition import (
+    Conditioning,
+    ceiling,
+    condition_raw,
+    looks,
+    mend_hot_pixels,
+    passes,
+)
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
@@ -53,7 +60,8 @@ class Result:
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    what to know of it (``notes``), what its maker note says (``camera``) and the time it took
+    how many hot pixels were mended (``hot_pixels``, None if none were looked for), what
+    to know of it (``notes``), what its maker note says (``camera``) and the time it took
     (``timings``).
     """
 
@@ -62,6 +70,7 @@ class Result:
     conditioning: Conditioning | None = None
     steps: int = 0
     shake: float | None = None
+    hot_pixels: int | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
     camera: CameraFacts = CameraFacts()
@@ -79,7 +88,7 @@ class Prepared:
 
     ``targets`` are the results that are still to be made, by format; ``torn`` tells that
     rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
-    as read, then restored.
+    as read, ``hot_pixels`` of it mended, then restored.
     """
 
     options: EnhanceOptions
@@ -91,6 +100,7 @@ class Prepared:
     record: Record
     notes: tuple[str, ...]
     timings: Timings
+    hot_pixels: int | None = None
     shake: float | None = None
 
 
@@ -220,7 +230,10 @@ def prepare(
     raw = read_raw(path, allow_truncated=options.allow_truncated)
     for target in targets.values():
         make_folder(target)  # now, not after the network's minutes
-    conditioning = None
+    conditioning, mended, notes = None, None, []
+    if options.restore and options.hot_pixels == "auto":
+        raw, mended = mend_hot_pixels(raw)  # before anything is measured
+        notes += [hot_pixels_note(mended)] if mended else []
     if options.restore:
         conditioning = condition_raw(
             raw,
@@ -229,6 +242,7 @@ def prepare(
             target_exposure=options.target_exposure,
             deblur=options.deblur,
         )
+        notes += [conditioning.warning] if conditioning.warning else []
     return Prepared(
         options=options,
         raw=raw,
@@ -237,7 +251,8 @@ def prepare(
         fingerprint=fingerprint,
         conditioning=conditioning,
         record=Record(fingerprint=fingerprint),
-        notes=(conditioning.warning,) if conditioning and conditioning.warning else (),
+        hot_pixels=mended,
+        notes=tuple(notes),
         timings=Timings(read=time.perf_counter() - started),
     )
 
@@ -294,6 +309,12 @@ def restore(
     return replace(shaken, record=_record(shaken, conditioning, restorer))
 
 
+def hot_pixels_note(count: int) -> str:
+    """Return what a user is told of hot, dead and stuck pixels that were mended."""
+    what = "pixel that was hot or dead was" if count == 1 else "pixels that were hot or dead were"
+    return f"{count} {what} mended; --hot-pixels off keeps them"
+
+
 def shake_note(length: float, deblur: bool | None) -> str:
     """Return what a user is told of a shake of some length [px] that was undone."""
     if deblur:
@@ -317,6 +338,7 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         seed=str(settings.seed),
         deterministic=str(settings.deterministic),
         deblur="" if conditioning.blur is None else str(conditioning.blur),
+        hot_pixels="" if prepared.hot_pixels is None else str(prepared.hot_pixels),
         shake="" if prepared.shake is None else f"{prepared.shake:.1f}",
         noise=f"{noise.a!r} {noise.b!r}",
         computed=f"{restorer.device} {precision(restorer)}",
@@ -358,6 +380,7 @@ def write(prepared: Prepared) -> Result:
         conditioning=conditioning,
         steps=steps if prepared.shake is None else looks(steps),
         shake=prepared.shake,
+        hot_pixels=prepared.hot_pixels,
         notes=notes,
         camera=raw.metadata.camera,
         timings=replace(prepared.timings, write=time.perf_counter() - started),

@@ -18,12 +18,12 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, ceiling, condition_raw
+from nightfix.condition import Conditioning, ceiling, condition_raw, mend_hot_pixels
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
 from nightfix.pipeline.options import EnhanceOptions
-from nightfix.pipeline.photo import shake_note
+from nightfix.pipeline.photo import hot_pixels_note, shake_note
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import Area, RawImage, read_raw
 from nightfix.restore import blend
@@ -50,7 +50,7 @@ _KEPT = 32
 class Preview:
     """A region before and after, developed alike.
 
-    ``before`` is the amplified capture, ``after`` the blend that was asked for, both of
+    ``before`` is the amplified capture as read, ``after`` the blend that was asked for, both of
     shape (H, W, 3) in [0, 1]; ``conditioning`` is the photo's; ``cached`` tells that no
     network ran.
     """
@@ -105,8 +105,12 @@ def preview(
         As for :func:`nightfix.pipeline.photo.enhance`.
     """
     path, cache = Path(path), None if cache is None else Path(cache)
-    raw = read_raw(path)
+    captured = raw = read_raw(path)
     region = sensor_area(raw, crop or _middle(raw))
+    if options.hot_pixels == "auto":
+        raw, mended = mend_hot_pixels(raw)
+        if mended:
+            announce(f"note: {hot_pixels_note(mended)}")
     conditioning = condition_raw(
         raw,
         ratio=options.ratio,
@@ -148,8 +152,8 @@ def preview(
         chroma=options.chroma,
         ceiling=highest,
     )
-    amplified = np.minimum(raw.mosaic * np.float32(ratio), np.float32(highest))
-    frame = replace(raw, mosaic=amplified, crop=region)
+    amplified = np.minimum(captured.mosaic * np.float32(ratio), np.float32(highest))
+    frame = replace(captured, mosaic=amplified, crop=region)
     before = _develop(frame, options)
     rows, columns = _slices(around)
     amplified[rows, columns] = mixed.mosaic
@@ -259,6 +263,7 @@ def _kept_at(
 ) -> Path:
     """Return where a region or the shake is kept: by all that decides it."""
     network = EnhanceOptions(
+        hot_pixels=options.hot_pixels,
         ratio=options.ratio,
         ev=options.ev,
         target_exposure=options.target_exposure,

@@ -46,6 +46,9 @@ from nightfix.restore.weights import DEFAULT_WEIGHTS, load_weights
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
 
+#: Noise beyond which a sample does not count for its region's brightness [standard deviations].
+_OUTLIER = 8.0
+
 #: Side of the squares whose means show, through the noise, where a capture has detail [packed px].
 _BINNING = 4
 
@@ -473,7 +476,9 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     Means of each plane are taken over 32 x 32 samples, every 16, without what lies
     within a shake's reach of a lamp, whose streaks the restoration gathers. Where they
     differ by more than half a standard error of the capture's mean and a quarter of a
-    percent, what is beyond that is added back, interpolated between the means.
+    percent, what is beyond that is added back, interpolated between the means. A sample of
+    the capture counts as differing by at most eight standard deviations and the restored
+    value, of which 1/1024 is less than that: no single one moves a region.
     """
     ratio, noise = conditioning.amplification.ratio, conditioning.noise
     known = _away_from_lamps(restored)
@@ -482,7 +487,8 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
     size = ((share.shape[1] - 1) * pitch + 1, (share.shape[2] - 1) * pitch + 1)
     # Plane by plane, to save memory.
     for plane, captured in zip(restored[:, None], capture[:, None], strict=True):
-        wanted = local_mean(captured * known, _ANCHOR).mul_(ratio / share)
+        seen = _without_outliers(captured, plane, conditioning)
+        wanted = local_mean(seen * known, _ANCHOR).mul_(ratio / share)
         missing = wanted - local_mean(plane * known, _ANCHOR) / share
         variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
         allowed = (variance / share).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
@@ -490,6 +496,32 @@ def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Condition
         smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
         plane.add_(smooth[:, :height, :width])
     return restored
+
+
+def _without_outliers(captured: Tensor, plane: Tensor, conditioning: Conditioning) -> Tensor:
+    """Bring what of a capture's plane is far from the restored plane nearer to it.
+
+    Parameters
+    ----------
+    captured, plane : Tensor, shape (1, h, w)
+        The plane before amplification and restored.
+    conditioning : Conditioning
+        Ratio and noise.
+
+    Returns
+    -------
+    Tensor, shape (1, h, w)
+        ``captured`` with other values only where it is beyond.
+    """
+    ratio, noise = conditioning.amplification.ratio, conditioning.noise
+    limited = []
+    # A few rows at a time, to save memory.
+    for top in range(0, plane.shape[1], _ROWS):
+        seen, light = (whole[:, top : top + _ROWS] for whole in (captured, plane))
+        variance = light.clamp_min(0) * (noise.a * ratio) + noise.b * ratio**2
+        reach = light.abs() + _OUTLIER * variance.sqrt_()
+        limited.append(seen.clamp((light - reach) / ratio, (light + reach) / ratio))
+    return torch.cat(limited, 1)
 
 
 def _away_from_lamps(restored: Tensor) -> Tensor:

@@ -26,6 +26,8 @@ class Record:
         "True" if expected light was added between passes, not drawn photons.
     deblur : str
         "True", "False", or "" if it was left open.
+    hot_pixels : str
+        How many hot, dead and stuck pixels were mended; "" if none were looked for.
     shake : str
         Length of the shake that was undone [px]; "" if none was.
     noise : str
@@ -51,6 +53,7 @@ class Record:
     seed: str = ""
     deterministic: str = ""
     deblur: str = ""
+    hot_pixels: str = ""
     shake: str = ""
     noise: str = ""
     computed: str = ""
@@ -65,6 +68,7 @@ class Record:
         words = [f"--{name} {value}" for name in valued if (value := getattr(self, name))]
         words += ["--deterministic"] if self.deterministic == "True" else []
         words += {"True": ["--deblur"], "False": ["--no-deblur"]}.get(self.deblur, [])
+        words += [] if self.hot_pixels else ["--hot-pixels off"]
         return " ".join(words)
 
 

@@ -34,6 +34,7 @@ def fingerprint(path, **changes) -> str:
     [
         {"ratio": 16.0},
         {"restore": False},
+        {"hot_pixels": "off"},
         {"chroma": 50.0},
         {"tone": "linear"},
         {"white_balance": (2.0, 1.0, 1.5)},

@@ -296,6 +296,16 @@ def test_anchor_brings_regions_back_within_a_percent(synthetic_raw, error):
     assert ((regions - wanted).abs() <= 0.01 * wanted + 2 * standard_error).all()
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.3, 1.0, 50.0])
+def test_no_single_sample_moves_a_region(synthetic_raw, value):
+    raw, chosen = synthetic_raw(shape=(256, 256)), conditioning()
+    capture = torch.from_numpy(pack_bayer(raw.mosaic, "RGGB"))
+    restored = capture * 16 * 1.002
+    capture[:, 40, 60] = value
+    anchored = anchor_brightness(restored.clone(), capture, chosen)
+    assert torch.allclose(anchored, restored, atol=1e-6)
+
+
 def test_anchor_does_not_spread_what_a_lamp_lost(synthetic_raw):
     """A streak above the headroom is gathered and cut; its surroundings stay as they are."""
     raw = synthetic_raw(shape=(256, 256), lamp=300.0)

@@ -27,6 +27,7 @@ RECORD = Record(
     seed="7",
     deterministic="True",
     deblur="False",
+    hot_pixels="412",
     shake="8.9",
     noise="0.0001 1e-07",
     computed="cpu bfloat16",
@@ -97,10 +98,12 @@ def test_every_field_has_a_property_of_its_own() -> None:
         (Record(), "--no-restore"),
         (
             Record(restored="True", ratio="4.5", steps="1", seed="0", deterministic="False"),
-            "--ratio 4.5 --steps 1 --seed 0",
+            "--ratio 4.5 --steps 1 --seed 0 --hot-pixels off",
         ),
         (
-            Record(restored="True", ratio="4.5", deterministic="True", deblur="True"),
+            Record(
+                restored="True", ratio="4.5", deterministic="True", deblur="True", hot_pixels="0"
+            ),
             "--ratio 4.5 --deterministic --deblur",
         ),
     ],
