@@ -49,9 +49,10 @@ class Recipe:
         Weight of a later pass's loss.
     loss : {"l1", "charbonnier", "kl"}
         Main term, on the scale where noise is 1.
-    brightness, peak, developed : float
+    brightness, peak, developed, color : float
         Weights of the losses on 16 x 16 means of linear light, on the logarithm of the
-        squared error of linear light, and on a developed preview.
+        squared error of linear light, on a developed preview, and on the colors of means
+        over 4 x 4, 16 x 16 and 64 x 64 samples.
     ratio_max : float
         Largest amplification ratio; a fifth of the samples have ratio 1, the rest
         are log-uniform.
@@ -104,6 +105,7 @@ class Recipe:
     brightness: float = 0.5
     peak: float = 0.25
     developed: float = 0.0
+    color: float = 0.0
     precision: str = "bf16"
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -155,7 +157,7 @@ _SHARES = (
     "ema",
 )
 _POSITIVE = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
-_WEIGHTS = ("brightness", "peak", "developed", "later_weight", "noise_error", "blur_length")
+_WEIGHTS = ("brightness", "peak", "developed", "color", "later_weight", "noise_error", "blur_length")
 _CHOICES = {"loss": ("l1", "charbonnier", "kl"), "precision": ("bf16", "fp16", "fp32")}
 
 

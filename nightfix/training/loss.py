@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _FLOOR, _SHAKEN_FLOOR = 0.005, 0.03
 _POOL = 16
 
+#: Sides of the squares whose colors are compared [packed px].
+_COLOR_POOLS = (4, 16, 64)
+
 
 def _stabilized_error(predicted: Tensor, target: Tensor, condition: Condition) -> Tensor:
     """Return the error on the capture's stabilized scale, in units of its noise."""
@@ -104,6 +107,32 @@ def developed_error(predicted: Tensor, target: Tensor) -> Tensor:
     return (pictures[0] - pictures[1]).abs().mean()
 
 
+def color_error(predicted: Tensor, target: Tensor, condition: Condition) -> Tensor:
+    """Return the error of the colors of means over 4 x 4, 16 x 16 and 64 x 64 samples.
+
+    Colored clouds in walls and skies are small beside a sample's noise, so the other terms
+    hardly see them. Here means are balanced to the target's gray and gamma-compressed, as a
+    picture is looked at; their two opponent colors, R - G and B - G, are compared in units of
+    the noise over the square root of the side, between a sample's noise and that of the mean.
+    """
+    gains = target.mean((2, 3), keepdim=True).clamp_min(1e-3)
+    gray = gains.mean(1, keepdim=True)
+    noise = (condition.a * gray + condition.b).sqrt()
+    error = predicted.new_zeros(())
+    for side in _COLOR_POOLS:
+        if side > min(target.shape[-2:]):
+            continue
+        opponents = []
+        for planes in (predicted, target):
+            means = (F.avg_pool2d(planes, side) * gray / gains).clamp(1e-4, 1) ** (1 / 2.2)
+            red, green, other, blue = means.unbind(1)
+            green = (green + other) / 2
+            opponents.append(torch.stack([red - green, blue - green], 1))
+        difference = (opponents[0] - opponents[1]).abs()
+        error = error + (difference / (noise / side**0.5 + _FLOOR)).mean()
+    return error / len(_COLOR_POOLS)
+
+
 def total_loss(recipe: Recipe, predicted: Tensor, target: Tensor, condition: Condition) -> Tensor:
     """Return the sum that a recipe asks for, of one pass."""
     loss = LOSSES[recipe.loss](predicted, target, condition)
@@ -113,4 +142,6 @@ def total_loss(recipe: Recipe, predicted: Tensor, target: Tensor, condition: Con
         loss = loss + recipe.peak * peak_error(predicted, target)
     if recipe.developed:
         loss = loss + recipe.developed * developed_error(predicted, target)
+    if recipe.color:
+        loss = loss + recipe.color * color_error(predicted, target, condition)
     return loss

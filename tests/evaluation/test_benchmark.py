@@ -120,8 +120,8 @@ def test_a_batch_is_twelve_photos_over_their_network(tmp_path: Path, tiny_weight
 def test_a_photo_that_fails_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     error = RawReadError(Path("0.dng"), "broken")
     outcome = Outcome(path=Path("0.dng"), error=error)
-    monkeypatch.setattr("nightfix.batch.runner.enhance_many", lambda *_, **__: iter([outcome]))
-    monkeypatch.setattr("nightfix.restore.restorer.Restorer", lambda *_: None)
+    monkeypatch.setattr("nightfix.batch.enhance_many", lambda *_, **__: iter([outcome]))
+    monkeypatch.setattr("nightfix.restore.Restorer", lambda *_: None)
     with pytest.raises(RawReadError, match="broken"):
         measure_batch(Case(megapixels=0.02, weights="any", steps=1))
 

@@ -39,7 +39,7 @@ def test_a_picture_is_developed_once_for_all_formats(
         calls.append(options)
         return develop_raw(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(formats, "develop", counted)
+    monkeypatch.setattr(formats, "develop_raw", counted)
     raw = make_raw(np.full((32, 48), 900, np.uint16))
     paths = {kind: tmp_path / f"a.{kind}" for kind in FORMATS}
     write_results(raw, paths, Record(), WriteOptions(color_space="prophoto"))
