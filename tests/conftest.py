@@ -145,6 +145,20 @@ def tiny_restorer(tiny_weights: Path) -> Restorer:
     return Restorer(str(tiny_weights), "cpu")
 
 
+@pytest.fixture
+def physics_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the motion network answer what deconvolution made of a photo."""
+    import torch
+
+    class Unchanged(torch.nn.Module):
+        receptive_radius, multiple = 0, 2
+
+        def forward(self, sample, capture, condition, deconvolved, *, inner):  # noqa: ANN001, ANN202
+            return inner.of(deconvolved).clone()
+
+    monkeypatch.setattr("nightfix.restore.restorer.Restorer.motion_network", Unchanged())
+
+
 @pytest.fixture(scope="session")
 def default_restorer() -> Restorer:
     """The weights that come with the package."""

@@ -13,7 +13,6 @@ from nightfix.condition import (
     Conditioning,
     ceiling,
     condition_raw,
-    looks,
     mend_hot_pixels,
     passes,
 )
@@ -378,7 +377,7 @@ def write(prepared: Prepared) -> Result:
         path=raw.path,
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
-        steps=steps if prepared.shake is None else looks(steps),
+        steps=steps,
         shake=prepared.shake,
         hot_pixels=prepared.hot_pixels,
         notes=notes,

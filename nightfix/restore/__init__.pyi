@@ -14,18 +14,15 @@ from .hub import (
     download_weights as download_weights,
 )
 from .motion.deconvolution import (
-    KERNEL_SIZE as KERNEL_SIZE,
-)
-from .motion.deconvolution import (
     deconvolve as deconvolve,
-)
-from .motion.deconvolution import (
-    remaining_error as remaining_error,
 )
 from .motion.deconvolution import (
     shake as shake,
 )
-from .motion.deconvolution import (
+from .motion.kernels import (
+    KERNEL_SIZE as KERNEL_SIZE,
+)
+from .motion.kernels import (
     still as still,
 )
 from .network import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -24,14 +24,10 @@ from nightfix.restore.device import (
     is_out_of_memory,
 )
 from nightfix.restore.diffusion import expose, exposure_schedule
-from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve, remaining_error
-from nightfix.restore.motion.estimate import (
-    estimate_shake,
-    find_shake,
-    richest_window,
-    shake_length,
-)
-from nightfix.restore.network import Condition, condition_of
+from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve
+from nightfix.restore.motion.estimate import find_shake
+from nightfix.restore.motion.kernels import shake_length
+from nightfix.restore.network import Condition, Denoiser, condition_of
 from nightfix.restore.tiling import (
     FADE,
     Area,
@@ -41,16 +37,13 @@ from nightfix.restore.tiling import (
     map_tiles,
     tiles,
 )
-from nightfix.restore.weights import DEFAULT_WEIGHTS, load_weights
+from nightfix.restore.weights import DEFAULT_WEIGHTS, MOTION_WEIGHTS, load_weights
 
 #: Samples of a plane over which brightness is anchored [packed px].
 _ANCHOR = 32
 
 #: Noise beyond which a sample does not count for its region's brightness [standard deviations].
 _OUTLIER = 8.0
-
-#: Side of the squares whose means show, through the noise, where a capture has detail [packed px].
-_BINNING = 4
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
@@ -59,11 +52,17 @@ _HIGHLIGHTS = (0.9, 1.4)
 #: where there is so much light; and sides of the windows it may lie in [packed px].
 _LAMP_CONTEXT, _LAMP_TILES = 32, (32, 64, 128, 256, 512)
 
-#: What the network is told of a shake, whichever there is: it is undone afterwards.
-_KEEP_SHAKE = -1.0
+#: What a network is told of a shake: the first passes keep it, the pass after them undoes it.
+_KEEP_SHAKE, _UNDO_SHAKE = -1.0, 1.0
 
-#: Side of the windows in which a shake is undone [packed px].
-_UNSHAKEN_TILE = 1024
+#: Side of the windows in which a shake is deconvolved [packed px].
+_DECONVOLVED_TILE = 1024
+
+#: Stops above white that are kept of streaks until they are lights again.
+_STREAKS = 6.0
+
+#: Deconvolved values between which they take over from the network, which is shown none above.
+_LIGHTS = (1.2, 1.8)
 
 #: Rows of a plane in which light is drawn.
 _ROWS = 64
@@ -100,7 +99,16 @@ class Restorer:
         self.device = choose_device(device)
         self.dtype = compute_dtype(self.device)
         network, self.info = load_weights(weights)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self._placed(network)
+
+    def _placed(self, network: Denoiser) -> Denoiser:
+        placed: Denoiser = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed
+
+    @cached_property
+    def motion_network(self) -> Denoiser:
+        """The network of the pass that undoes a shake, loaded when a photo needs it."""
+        return self._placed(load_weights(MOTION_WEIGHTS)[0])
 
     def tile(self, settings: Settings) -> int:
         """Return the side of the tiles that will be used [mosaic px]."""
@@ -164,8 +172,7 @@ class Restorer:
     ) -> Conditioning:
         """Measure a photo's shake, so that parts of it can be restored as the whole would be.
 
-        One pass is run over the part with most detail, at most 1280 px a side: of a larger
-        photo not quite the part that :meth:`restore` chooses, which has seen the first pass.
+        One pass is run over the photo.
 
         Parameters
         ----------
@@ -185,8 +192,7 @@ class Restorer:
         capture = torch.from_numpy(packed_planes(raw))
         if conditioning.blur is False:
             return conditioning
-        part = richest_window(capture, _BINNING)
-        kernel = _Frame(self, part, conditioning, settings or Settings(), progress).shake()
+        kernel = _Frame(self, capture, conditioning, settings or Settings(), progress).shake()
         known = None if kernel is None else kernel[0].numpy()
         return replace(conditioning, blur=kernel is not None, shake=known)
 
@@ -230,7 +236,7 @@ class _Frame:
         settings: Settings,
         progress: Progress,
     ) -> None:
-        self.network, self.device, self.dtype = restorer.network, restorer.device, restorer.dtype
+        self.restorer, self.device, self.dtype = restorer, restorer.device, restorer.dtype
         self.capture, self.conditioning, self.settings = capture, conditioning, settings
         self.tile = restorer.tile(settings) // 2
         self.progress = progress
@@ -247,25 +253,27 @@ class _Frame:
         ratio = self.conditioning.amplification.ratio
         restored, kernel = self._sample()
         restored = anchor_brightness(restored, self.capture, self.conditioning)
-        lower = max(1.0, ratio / 2**self.settings.headroom)
+        kept = self.settings.headroom if kernel is None else max(_STREAKS, self.settings.headroom)
+        lower = max(1.0, ratio / 2**kept)
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
+        if kernel is not None:
+            shaken(shake_length(kernel[0]))
+            # Saturated samples of a shake are streaks, to be gathered.
+            restored = self._without_shake(restored, kernel)
         self.progress(self.done, self.done)
-        if kernel is None:
-            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
-            return keep_saturated(restored, self.capture, self.conditioning)
-        shaken(shake_length(kernel[0]))
-        # Saturated samples of a shake are streaks, to be gathered.
-        return self._deconvolved(restored, kernel)
+        if kernel is not None:
+            return restored
+        restored = keep_what_is_clean(restored, self.capture, self.conditioning)
+        return keep_saturated(restored, self.capture, self.conditioning)
 
     def _sample(self) -> tuple[Tensor, Tensor | None]:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
 
         Of three passes or more the second sees the capture as the first does, but transposed:
         its errors are partly others. Light is drawn from the mean of the passes there have been,
-        and the mean of all is the result. The network is told to keep a shake. It is measured
-        before light is drawn; where there is one, the mean is what it is undone of, and no light
-        is drawn.
+        and the mean of all is the result. The network is told to keep a shake, which is measured
+        before light is drawn.
 
         Returns the picture and the kernel of a shake that is to be undone.
         """
@@ -276,13 +284,11 @@ class _Frame:
         if seen == 2:
             light.lerp_(self._predict(told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)
-        if kernel is not None:
-            return light, kernel
         for done in range(seen, len(self.schedule)):
             told = self._condition(self.schedule[done])
             sample = self._expose(light, told, generator)
             light.lerp_(self._predict(told, sample), 1 / (done + 1))
-        return light, None
+        return light, kernel
 
     def _measure_shake(self, picture: Tensor) -> Tensor | None:
         """Estimate the shake; None if there is none or it is not to be undone."""
@@ -292,7 +298,10 @@ class _Frame:
         if known is not None:
             kernel: Tensor | None = torch.from_numpy(known)
         else:
-            kernel = estimate_shake(picture) if wanted else find_shake(picture)
+            ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
+            kernel = find_shake(
+                self.capture, picture, ratio=ratio, a=noise.a, b=noise.b, insist=wanted is True
+            )
         return None if kernel is None else kernel[None]
 
     def _expose(self, light: Tensor, told: Condition, generator: torch.Generator) -> Tensor:
@@ -317,18 +326,27 @@ class _Frame:
         ratio = ratio or self.conditioning.amplification.ratio
         return condition_of((ratio, exposure, noise.a, noise.b, _KEEP_SHAKE))
 
-    def _deconvolved(self, picture: Tensor, kernel: Tensor) -> Tensor:
-        """Undo the shake of a picture without a network, in windows to save memory."""
-        ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
-        variance = noise.a * ratio * picture.clamp(0, 1).mean() + noise.b * ratio**2
-        error = remaining_error(variance)
-        return map_tiles(
-            lambda tile, inner: inner.of(deconvolve(tile, kernel, error, saturation=ratio)),
+    def _without_shake(self, picture: Tensor, kernel: Tensor) -> Tensor:
+        """Undo the shake of a picture: by physics, then by a pass of the motion network.
+
+        That pass is a later one, whose sample has seen all the light there is. It sees the
+        shaken picture, the capture and what deconvolution made of them.
+        """
+        ratio = self.conditioning.amplification.ratio
+        undone = map_tiles(
+            lambda tile, inner: inner.of(deconvolve(tile, kernel, saturation=ratio)),
             (picture,),
-            tile=_UNSHAKEN_TILE,
+            tile=_DECONVOLVED_TILE,
             context=CONTEXT,
             multiple=1,
         )
+        told = self._condition(1.0)._replace(blur=torch.full((1, 1, 1, 1), _UNDO_SHAKE))
+        told = told._replace(exposure=told.reference)
+        network = self.restorer.motion_network
+        sharp = self._predict(told, picture, undone, network=network)
+        low, high = _LIGHTS
+        weight = ((undone.amax(0, keepdim=True) - low) / (high - low)).clamp_(0, 1)
+        return sharp.lerp_(undone, weight)
 
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
@@ -345,26 +363,28 @@ class _Frame:
     def _predict(
         self,
         told: Condition,
-        sample: Tensor | None = None,
-        *,
+        *samples: Tensor,
+        network: Denoiser | None = None,
         wanted: Tensor | None = None,
         transposed: bool = False,
     ) -> Tensor:
         """Run one pass over the frame; halve the tiles as long as memory runs out.
 
-        ``sample``: None where it is the capture; ``transposed``: whether the network sees every
-        tile so.
+        ``samples``: none where the sample is the capture, else it and what deconvolution made
+        of it, if anything; ``network``: another than that of the photo's weights;
+        ``transposed``: whether it sees every tile so.
         """
         condition = Condition(*(number.to(self.device) for number in told))
         whole = wanted is None
-        reach, multiple = self.network.receptive_radius, self.network.multiple
+        network = network or self.restorer.network
+        reach, multiple = network.receptive_radius, network.multiple
         advance = self._advance if whole else lambda: None
         while True:
             done = self.done
             try:
                 return map_tiles(
-                    partial(self._network, condition, transposed=transposed),
-                    (self.capture,) if sample is None else (self.capture, sample),
+                    partial(self._network, network, condition, transposed=transposed),
+                    (self.capture, *samples),
                     tile=self.tile if wanted is None else min(_lamp_tile(wanted), self.tile),
                     context=reach if whole else _LAMP_CONTEXT,
                     multiple=multiple,
@@ -383,9 +403,14 @@ class _Frame:
 
     @torch.inference_mode()
     def _network(
-        self, condition: Condition, *frames: Tensor, inner: Area, transposed: bool
+        self,
+        network: Denoiser,
+        condition: Condition,
+        *frames: Tensor,
+        inner: Area,
+        transposed: bool,
     ) -> Tensor:
-        """Run the network on tiles of the capture, and of a sample that is another."""
+        """Run a network on tiles of the capture, and of a sample that is another."""
         capture, *samples = (
             (transpose_planes(frame) if transposed else frame).to(
                 self.device, memory_format=torch.channels_last
@@ -393,18 +418,19 @@ class _Frame:
             for frame in frames
         )
         capture.mul_(condition.ratio)  # a copy of its own, so the frame stays as it is
-        sample = samples[0] if samples else capture
+        sample, *others = samples or [capture]
         inner = Area(inner.columns, inner.rows) if transposed else inner
         reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=reduced):
-            answer: Tensor = self.network(sample, capture, condition, inner=inner)
+            answer: Tensor = network(sample, capture, condition, *others, inner=inner)
         answer = answer.float().cpu()
         return transpose_planes(answer) if transposed else answer
 
     def _advance(self) -> None:
         self.done += 1
-        shape, multiple = (self.capture.shape[1], self.capture.shape[2]), self.network.multiple
-        border = border_of(self.network.receptive_radius, multiple)
+        network = self.restorer.network
+        shape, multiple = (self.capture.shape[1], self.capture.shape[2]), network.multiple
+        border = border_of(network.receptive_radius, multiple)
         total = len(self.schedule) * len(tiles(shape, self.tile, multiple, border))
         self.progress(self.done, max(total, self.done))
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_WEIGHTS = "nightfix-base"
 
+#: Of the pass that undoes a shake, whatever the weights of the others.
+MOTION_WEIGHTS = "nightfix-motion"
+
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
     "nightfix-base": "14e75065ef4edf4dad7d96ea0f8bd7adf99c3cd4df7cc1f9588c43fbbb803fec",

@@ -17,13 +17,11 @@ from torch import Tensor
 from nightfix.errors import DeviceError
 from nightfix.progress import Progress, no_progress
 from nightfix.restore import (
-    CEILING,
     Denoiser,
     choose_device,
     deconvolve,
     expose,
     load_weights,
-    remaining_error,
     save_weights,
     shake,
 )
@@ -189,9 +187,7 @@ class Trainer:
         told, deconvolved = task.condition, None
         known = (task.kernel.amax((1, 2)) < 1)[:, None, None, None]
         if self.recipe.network.deconvolution and bool(known.any()):
-            light = sample.detach().clamp(0, 1).mean((1, 2, 3), keepdim=True)
-            noise = told.ratio * told.a * light + told.ratio**2 * told.b
-            undone = deconvolve(sample.clamp_max(CEILING), task.kernel, remaining_error(noise))
+            undone = deconvolve(sample.detach(), task.kernel)
             deconvolved = torch.where(known, undone, sample)
         dtype = _DTYPES[self.recipe.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):

@@ -71,11 +71,13 @@ SHAKEN[16, 15:18] = torch.tensor([0.25, 0.5, 0.25])
 
 
 @pytest.mark.parametrize("shaken", [True, False], ids=["shaken", "still"])
-def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, monkeypatch, shaken):
+def test_the_shake_is_the_photo_s_not_the_region_s(
+    see, photo, tiny_restorer, monkeypatch, physics_alone, shaken
+):
     """What a region alone would show is the contrary; the photo is measured once."""
     looks = []
 
-    def find_shake(picture):
+    def find_shake(capture, picture, **_):
         looks.append(picture.shape)
         return SHAKEN if (picture.shape == (4, 210, 300)) == shaken else None
 
@@ -83,7 +85,7 @@ def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, mo
     # Local, unlike the deconvolution, whose weights follow the mean light of what it sees.
     monkeypatch.setattr(
         "nightfix.restore.restorer.deconvolve",
-        lambda planes, kernel, _, **others: shake(planes, kernel),
+        lambda planes, kernel, **_: shake(planes, kernel),
     )
     settings = Settings(steps=2, deterministic=True)
     options = replace(OPTIONS, settings=settings, tone="linear")

@@ -12,8 +12,7 @@ from nightfix.condition.noise import NoiseModel
 from nightfix.errors import DeviceMemoryError
 from nightfix.read.bayer import CFA_PATTERNS, pack_bayer, transpose_planes
 from nightfix.restore import restorer as module
-from nightfix.restore.motion.deconvolution import still
-from nightfix.restore.motion.estimate import shake_length
+from nightfix.restore.motion.kernels import shake_length, still
 from nightfix.restore.network import condition_of
 from nightfix.restore.restorer import anchor_brightness, keep_saturated
 
@@ -114,19 +113,33 @@ def measured_shake(monkeypatch):
     """Decide what is measured of a shake; where one is undone, the picture becomes 0.25."""
 
     def decide(kernel):
-        monkeypatch.setattr("nightfix.restore.restorer.estimate_shake", lambda picture: kernel)
-        monkeypatch.setattr(
-            "nightfix.restore.restorer.find_shake",
-            lambda picture: kernel if kernel is _SHAKEN else None,
-        )
+        def find(capture, picture, *, insist, **_):
+            return kernel if insist or kernel is _SHAKEN else None
 
-    monkeypatch.setattr(
-        "nightfix.restore.restorer.deconvolve", lambda tile, *_, **__: torch.full_like(tile, 0.25)
-    )
-    monkeypatch.setattr(
-        "nightfix.restore.restorer.anchor_brightness", lambda restored, *others: restored
-    )
+        monkeypatch.setattr("nightfix.restore.restorer.find_shake", find)
+
+    def deconvolved(tile, *_, **__):
+        return torch.full_like(tile, 0.25)
+
+    def kept(restored, *_):
+        return restored
+
+    monkeypatch.setattr("nightfix.restore.restorer.deconvolve", deconvolved)
+    monkeypatch.setattr("nightfix.restore.restorer.anchor_brightness", kept)
     return decide
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Answer the sample, or what deconvolution made of it; list what each pass is told."""
+    told = []
+
+    def forward(self, sample, capture, condition, deconvolved=None, *, inner):
+        told.append((condition.blur.item(), deconvolved is not None))
+        return inner.of(sample if deconvolved is None else deconvolved).clone()
+
+    monkeypatch.setattr("nightfix.restore.network.Denoiser.forward", forward)
+    return told
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -140,29 +153,21 @@ def measured_shake(monkeypatch):
     ],
     ids=["none found", "found", "asked for", "not wanted"],
 )
-def test_a_shake_is_undone_in_place_of_the_exposed_passes(
-    tiny_restorer, synthetic_raw, monkeypatch, measured_shake, wanted, kernel, undone, steps
+def test_a_shake_is_undone_after_the_other_passes(
+    tiny_restorer, synthetic_raw, passes, measured_shake, wanted, kernel, undone, steps
 ):
-    told = []
-    monkeypatch.setattr(
-        type(tiny_restorer.network),
-        "forward",
-        lambda self, sample, capture, condition, inner: (
-            told.append(condition.blur.item()) or inner.of(sample)
-        ),
-    )
     measured_shake(kernel)
     asked = dataclasses.replace(conditioning(), blur=wanted)
     raw = synthetic_raw(shape=(96, 96))
     settings, shakes = Settings(steps=steps, headroom=9), []
     restored = tiny_restorer.restore(raw, asked, settings, shaken=shakes.append).mosaic
     assert shakes == ([pytest.approx(shake_length(kernel))] if undone else [])
-    assert told == [-1.0] * (steps - (undone and steps > 1))
+    assert passes == [(-1.0, False)] * steps + [(1.0, True)] * undone
     assert np.allclose(restored, 0.25) == undone
 
 
 def test_a_known_shake_is_not_measured_again(
-    tiny_restorer, synthetic_raw, monkeypatch, measured_shake
+    tiny_restorer, synthetic_raw, monkeypatch, passes, measured_shake
 ):
     monkeypatch.setattr("nightfix.restore.restorer.find_shake", None)
     known = dataclasses.replace(conditioning(), shake=_SHAKEN.numpy())
@@ -334,11 +339,11 @@ def test_hot_pixels_and_what_was_not_saturated_are_left_alone():
 
 
 def test_the_saturated_streak_of_an_undone_shake_is_gathered(
-    tiny_restorer, synthetic_raw, monkeypatch
+    tiny_restorer, synthetic_raw, monkeypatch, passes
 ):
     held = []
     monkeypatch.setattr("nightfix.restore.restorer.keep_saturated", lambda *given: held.append(1))
-    monkeypatch.setattr("nightfix.restore.restorer.find_shake", lambda picture: _SHAKEN)
+    monkeypatch.setattr("nightfix.restore.restorer.find_shake", lambda *_, **__: _SHAKEN)
     raw = synthetic_raw(lamp=100.0, shape=(96, 96))
     tiny_restorer.restore(raw, conditioning(), Settings(steps=2))
     assert not held

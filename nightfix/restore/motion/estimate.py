@@ -1,336 +1,42 @@
-"""Restore: measure the shake of the camera on a denoised picture.
-
-A shake is one point-spread function for the whole frame, so a whole frame's edges
-measure it, where a network sees one tile. The kernel is estimated on the first
-passes' result, without training: first at the pitch of the packed planes, where their
-mean holds no mosaic and little noise, then at the mosaic's own.
-"""
+"""Restore: find out how the camera moved, from whatever a photo has to tell it by."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from nightfix.restore.motion.deconvolution import (
-    KERNEL_SIZE,
-    divergence,
-    divided,
-    fast_length,
-    gradients,
-    interpolate_colors,
-    laplacian,
-    response,
-    squared,
-    still,
-)
-
-#: Side of a kernel on the packed planes [packed px].
-_COARSE = KERNEL_SIZE // 2 + 1
-
-#: Largest value of a cautious kernel on the packed planes: above the one a sharp photo's, below
-#: the other no shake's.
-_SHARP_PEAK, _WIDEST_PEAK = 0.384, 0.075
-
-#: Half the length of the shortest shake that is told from a lens's blur, as the standard
-#: deviation of a kernel on the packed planes along its longest axis [packed px].
-_SHORTEST = 0.715
-
-#: Largest value of a kernel at a glance, on the picture at half its size: of less than the one
-#: there are too few edges to tell, of more than the other no shake.
-_VAGUE, _SHARP_AT_A_GLANCE = 0.12, 0.6
-
-#: Cosine between two estimates of one shake, at least, and between one on the packed planes and
-#: the finer one that it is followed by.
-_ALIKE, _FOLLOWS = 0.8, 0.946
-
-#: Length of the cautious one over that of the other, at most: of 86 shakes 1.22, of patterns more.
-_LONGER = 1.3
-
-#: Difference of the two greens, in parts of their mean, up to which they are greens.
-_UNEQUAL = 0.1
-
-#: Largest window a kernel is estimated on [packed px].
-_WINDOW = 640
-
-#: Times that edges are tied to the latent picture, each time twice as closely.
-_SPLITS = 9
-
-_RIDGE = 0.02
-_SMALLEST = 0.1
+from nightfix.restore.motion.edges import find_shake_in_edges, kernel_from_edges
+from nightfix.restore.motion.light_streaks import kernel_from_lights
 
 
-class _Stage(NamedTuple):
-    """A kernel's side, rounds at each size of the picture, cost of an edge."""
-
-    side: int
-    rounds: int
-    edge: float
-
-
-class _View(NamedTuple):
-    """A picture at one size: itself, its Fourier transform, and that of the Laplacian there."""
-
-    seen: Tensor
-    spectrum: Tensor
-    stiffness: Tensor
-
-
-_ON_PLANES = _Stage(_COARSE, 12, 5e-3)
-_CAUTIOUS = _ON_PLANES._replace(edge=1e-3)
-_ON_MOSAIC = _Stage(KERNEL_SIZE, 4, 1e-2)
-
-#: Sizes of the picture in turn: at a glance, and those after it.
-_GLANCE, _CLOSER = 0.5, (math.sqrt(0.5), 1.0)
-
-
-def find_shake(picture: Tensor) -> Tensor | None:
-    """Estimate a shake, or tell that there is none.
+def find_shake(
+    capture: Tensor, picture: Tensor, *, ratio: float, a: float, b: float, insist: bool = False
+) -> Tensor | None:
+    """Estimate the shake of a photo, or tell that there is none.
 
     Parameters
     ----------
-    picture : Tensor, shape (4, h, w)
-        As for :func:`estimate_shake`.
+    capture : Tensor, shape (4, h, w)
+        Planes as captured, 1.0 = the sensor's white.
+    picture : Tensor, same shape
+        The same denoised and brought to target brightness, still shaken.
+    ratio : float
+        Target brightness over the capture's [-].
+    a, b : float
+        Noise of the capture, variance = a*x + b.
+    insist : bool
+        Whether a shake is to be estimated even where none is found.
 
     Returns
     -------
     Tensor, shape (33, 33), or None
+        Non-negative, sum 1, its centroid in the middle [mosaic px].
 
     Notes
     -----
-    A sharp picture has a kernel too, of its lens and its sampling, and one without detail
-    goes with any. So a second, cautious kernel is estimated, with more and weaker edges left
-    to the latent picture: where its peak is high, or where the kernel is short, the picture is
-    sharp; where it fills its frame, or the two are not alike or equally long, the picture does
-    not tell. Both are estimated at one size of the picture after the other, and the first that
-    says so ends the search: half the size takes a fourteenth of the time, the next one at most
-    two fifths. A picture whose two greens differ does not tell either: its mosaic is not what
-    its file says, and nothing as fine as that can be undone.
+    Lights tell more than edges, and where there are some, edges are mostly those of their
+    streaks. So edges are looked at only where no lights tell of a shake.
     """
-    window = richest_window(picture)
-    greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
-    if float((greens[0] - greens[1]).abs().mean()) > _UNEQUAL * float(greens.mean()):
-        return None
-    luma, first = _begin(window)
-    cautious = _estimated(luma, first, _CAUTIOUS, _GLANCE)
-    if not _VAGUE < float(cautious.max()) < _SHARP_AT_A_GLANCE:
-        return None
-    kernel = first  # not yet estimated at a glance
-    for scales in ((_GLANCE, _CLOSER[0]), _CLOSER[1:]):
-        cautious = _estimated(luma, cautious, _CAUTIOUS, scales[-1])
-        if not _WIDEST_PEAK < float(cautious.max()) < _SHARP_PEAK:
-            return None
-        kernel = _estimated(luma, kernel, _ON_PLANES, *scales)
-        if _likeness(kernel, cautious) < _ALIKE:
-            return None
-    length = _half_length(kernel)
-    long = length >= _SHORTEST and _half_length(cautious) <= _LONGER * length
-    return _fine_kernel(window, kernel) if long and float(kernel.max()) > _WIDEST_PEAK else None
-
-
-def estimate_shake(picture: Tensor) -> Tensor:
-    """Estimate the kernel by which a denoised picture was shaken.
-
-    Parameters
-    ----------
-    picture : Tensor, shape (4, h, w)
-        Denoised planes, still shaken; linear light.
-
-    Returns
-    -------
-    Tensor, shape (33, 33)
-        Non-negative, sum 1, its centroid in the middle [mosaic px]. A still one where the
-        picture is too small to tell.
-
-    Notes
-    -----
-    Alternates, from coarse to fine, between a latent picture with few edges (an L0 prior
-    on gradients, half-quadratic splitting) and the kernel that best maps its gradients to
-    those seen (ridge regression in the Fourier domain).
-
-    References
-    ----------
-    Xu, Zheng and Jia, "Unnatural L0 Sparse Representation for Natural Image Deblurring",
-    CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
-    """
-    window = richest_window(picture)
-    luma, first = _begin(window)
-    return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
-
-
-def shake_length(kernel: Tensor) -> float:
-    """Return the length of the straight stroke that spreads as far as a kernel does [px].
-
-    Parameters
-    ----------
-    kernel : Tensor, shape (side, side)
-        Non-negative, sum 1, its centroid in the middle.
-    """
-    return math.sqrt(12) * _half_length(kernel)
-
-
-def richest_window(picture: Tensor, binning: int = 1) -> Tensor:
-    """Return the window of a large picture with the strongest gradients, shape (4, h, w).
-
-    Of a noisy picture they are those of means over squares of ``binning`` (1, 2, 4 or 8).
-    """
-    height, width = picture.shape[1:]
-    side_y, side_x = min(height, _WINDOW), min(width, _WINDOW)
-    if (side_y, side_x) == (height, width) or min(side_y, side_x) <= 2 * _COARSE:
-        return picture[:, :side_y, :side_x].float()
-    binned = F.avg_pool2d(picture.float().mean(0)[None, None], binning)[0, 0]
-    strength = F.avg_pool2d((gradients(binned) ** 2).sum(0)[None, None].sqrt(), 16 // binning)
-    cells = (max(1, side_y // 16), max(1, side_x // 16))
-    sums = F.avg_pool2d(strength, cells, 4)[0, 0]
-    best = int(sums.argmax())
-    top, left = (64 * (best // sums.shape[1]), 64 * (best % sums.shape[1]))
-    top, left = min(top, height - side_y), min(left, width - side_x)
-    return picture[:, top : top + side_y, left : left + side_x].float()
-
-
-def _begin(window: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a window's luminance and the kernel that a search begins with."""
-    return _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
-
-
-def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
-    """Go on from a kernel on the packed planes to one on the mosaic, shape (33, 33).
-
-    Patterns as fine as the mosaic can lead the finer one astray: then it is not taken.
-    """
-    if min(window.shape[1:]) <= 2 * _COARSE:
-        return still()[0]
-    luma = _normalized(interpolate_colors(window[None])[0].mean(0))
-    fine = _estimated(luma, kernel, _ON_MOSAIC, *_CLOSER)
-    if _likeness(_resized_kernel(fine, _COARSE), kernel) < _FOLLOWS:
-        return _centered(_resized_kernel(kernel, KERNEL_SIZE))
-    return fine
-
-
-def _likeness(one: Tensor, other: Tensor) -> float:
-    """Return the cosine between two kernels."""
-    return float((one * other).sum() / (one.norm() * other.norm()))
-
-
-def _half_length(kernel: Tensor) -> float:
-    """Return the standard deviation of a kernel along its longest axis."""
-    place = torch.arange(kernel.shape[0], dtype=kernel.dtype) - kernel.shape[0] // 2
-    rows, columns = kernel.sum(1), kernel.sum(0)
-    down, along = float((rows * place**2).sum()), float((columns * place**2).sum())
-    both = float((kernel * place[:, None] * place).sum())
-    return math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))
-
-
-def _normalized(luma: Tensor) -> Tensor:
-    """Bring a luminance near [0, 1], and to sides that transform quickly."""
-    rows, columns = (fast_length(n, -1) for n in luma.shape)
-    luma = luma[:rows, :columns]
-    bright = luma.flatten().kthvalue(int(0.99 * (luma.numel() - 1)) + 1).values
-    return (luma / bright.clamp_min(1e-6)).clamp_(0, 1.5)
-
-
-def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage, *scales: float) -> Tensor:
-    """Refine a kernel on a luminance at some sizes in turn; its side is that at the last one."""
-    for scale in scales:
-        seen, side = _tapered(_resized(luma, scale)), _side(stage.side, scale)
-        if min(seen.shape) <= 2 * side:
-            return still(side=_side(stage.side, scales[-1]))[0]
-        view = _View(seen, torch.fft.rfft2(seen), laplacian((seen.shape[0], seen.shape[1])))
-        kernel = _resized_kernel(kernel, side)
-        for turn in range(stage.rounds):
-            latent = _latent_picture(view, kernel, stage.edge / 1.1**turn)
-            kernel = _centered(_fit_kernel(latent, view, side))
+    kernel = kernel_from_lights(capture, picture, ratio=ratio, a=a, b=b)
+    if kernel is None:
+        kernel = (kernel_from_edges if insist else find_shake_in_edges)(picture)
     return kernel
-
-
-def _side(side: int, scale: float) -> int:
-    """Return the side of a kernel on a picture of that size, odd."""
-    return round(side * scale) | 1
-
-
-def _resized(luma: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return luma
-    size = [fast_length(max(1, round(n * scale)), -1) for n in luma.shape]
-    return F.interpolate(luma[None, None], size, mode="bilinear", antialias=True)[0, 0]
-
-
-def _resized_kernel(kernel: Tensor, side: int) -> Tensor:
-    if side == kernel.shape[0]:
-        return kernel
-    resized = F.interpolate(kernel[None, None], (side, side), mode="bilinear", antialias=True)
-    return resized[0, 0] / resized.sum()
-
-
-def _first_kernel(side: int) -> Tensor:
-    kernel = torch.zeros(side, side)
-    kernel[side // 2, side // 2 - 1 : side // 2 + 1] = 0.5
-    return kernel
-
-
-def _tapered(luma: Tensor) -> Tensor:
-    """Fade a picture to its mean at the edges, so that it may wrap around."""
-    weights = []
-    for n in luma.shape:
-        place = torch.arange(n) + 0.5
-        weights.append((torch.minimum(place, n - place) / _COARSE).clamp_max(1))
-    weight = torch.sin(math.pi / 2 * (weights[0][:, None] * weights[1][None]).sqrt()) ** 2
-    return torch.lerp(luma.mean(), luma, weight)
-
-
-def _latent_picture(view: _View, kernel: Tensor, edge: float) -> Tensor:
-    """Solve |k * x - y|^2 + edge |grad x|_0 for the transform of x by half-quadratic splitting."""
-    size = (view.seen.shape[0], view.seen.shape[1])
-    shaken = response(kernel, size)
-    data, power = view.spectrum * shaken.conj(), shaken.abs().square_()
-    latent, weight = view.spectrum, 2 * edge
-    for turn in range(_SPLITS):
-        kept = gradients(torch.fft.irfft2(latent, s=size) if turn else view.seen)
-        # A step function, by signs: torch's comparisons take twice as long.
-        kept.mul_(squared(kept).sub_(edge / weight).sign_().clamp_min_(0))
-        tied = torch.fft.rfft2(divergence(kept)).mul_(weight).add_(data)
-        latent = divided(tied, torch.add(power, view.stiffness, alpha=weight))
-        weight *= 2
-    return latent
-
-
-def _fit_kernel(latent: Tensor, view: _View, side: int) -> Tensor:
-    """Find the kernel that maps the gradients of one picture to those of the other.
-
-    In the Fourier domain a gradient is a factor, whose square is the Laplacian's.
-    """
-    power = latent.abs().square_().mul_(view.stiffness)
-    over = power + (_RIDGE * power.mean() + 1e-12)
-    ratio = divided(latent.conj() * view.spectrum, over).mul_(view.stiffness)
-    full = torch.fft.irfft2(ratio, s=(view.seen.shape[0], view.seen.shape[1]))
-    kernel = torch.roll(full, (side // 2, side // 2), (0, 1))[:side, :side].clamp_min(0)
-    if float(kernel.max()) == 0:
-        return _first_kernel(side)
-    return _connected(kernel)
-
-
-def _connected(kernel: Tensor) -> Tensor:
-    """Keep what is above a tenth of the peak and hangs together with it."""
-    strong = (kernel >= _SMALLEST * kernel.max()).float()[None, None]
-    reached = (kernel == kernel.max()).float()[None, None]
-    for _ in range(2 * kernel.shape[0]):
-        reached = F.max_pool2d(reached, 3, 1, 1) * strong
-    kernel = kernel * reached[0, 0]
-    return kernel / kernel.sum()
-
-
-def _centered(kernel: Tensor) -> Tensor:
-    """Move a kernel's centroid to its middle, by a bilinear shift."""
-    side = kernel.shape[0]
-    place = torch.arange(side, dtype=kernel.dtype) - side // 2
-    move = [-float((kernel.sum(1) * place).sum()), -float((kernel.sum(0) * place).sum())]
-    moved = kernel
-    for axis, distance in enumerate(move):
-        whole = math.floor(distance)
-        part = distance - whole
-        near, far = torch.roll(moved, whole, axis), torch.roll(moved, whole + 1, axis)
-        moved = (1 - part) * near + part * far
-    return moved / moved.sum()

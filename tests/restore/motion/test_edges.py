@@ -4,14 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nightfix.restore.motion.deconvolution import KERNEL_SIZE
-from nightfix.restore.motion.estimate import (
+from nightfix.restore.motion.edges import (
     _ON_MOSAIC,
     _ON_PLANES,
-    estimate_shake,
-    find_shake,
-    shake_length,
+    find_shake_in_edges,
+    kernel_from_edges,
 )
+from nightfix.restore.motion.kernels import KERNEL_SIZE
 from nightfix.training.camera_shake import blur, random_shake
 from nightfix.training.unprocessing import mosaic_planes
 
@@ -22,7 +21,7 @@ def kernel(generator: torch.Generator, length: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [(2, 2), (1, 40), (9, 5), (33, 31)], ids=str)
 def test_a_picture_of_any_size_has_a_kernel(size):
-    kernel = estimate_shake(torch.rand((4, *size), generator=torch.Generator().manual_seed(1)))
+    kernel = kernel_from_edges(torch.rand((4, *size), generator=torch.Generator().manual_seed(1)))
     assert kernel.shape == (KERNEL_SIZE, KERNEL_SIZE)
     assert kernel.sum().item() == pytest.approx(1, abs=1e-4)
 
@@ -30,7 +29,7 @@ def test_a_picture_of_any_size_has_a_kernel(size):
 @pytest.mark.parametrize("length", [8.0, 14.0, 20.0])
 def test_a_shake_is_estimated_from_the_picture(boxes, generator, length):
     true = kernel(generator, length)
-    estimated = estimate_shake(mosaic_planes(blur(boxes, true)))
+    estimated = kernel_from_edges(mosaic_planes(blur(boxes, true)))
     assert estimated.shape == (KERNEL_SIZE, KERNEL_SIZE)
     assert estimated.min() >= 0
     spectrum = torch.fft.rfft2(true, s=(64, 64)) * torch.fft.rfft2(estimated, s=(64, 64)).conj()
@@ -41,7 +40,7 @@ def test_a_shake_is_estimated_from_the_picture(boxes, generator, length):
 @pytest.mark.parametrize("length", [0.0, 12.0, 18.0])
 def test_a_shaken_picture_is_told_from_a_sharp_one(boxes, generator, length):
     seen = mosaic_planes(blur(boxes, kernel(generator, length)) if length else boxes)
-    assert (find_shake(seen) is not None) == (length > 0)
+    assert (find_shake_in_edges(seen) is not None) == (length > 0)
 
 
 @pytest.mark.parametrize("kind", ["blank", "ramp", "one edge", "edge in the middle", "soft disc"])
@@ -56,12 +55,12 @@ def test_a_picture_without_detail_does_not_tell_of_a_shake(kind, generator):
         "soft disc": 0.1 + 0.6 / (1 + torch.exp((distance - 0.2) * 60)),
     }[kind]
     seen = light.expand(4, -1, -1) + 0.002 * torch.randn((4, 160, 240), generator=generator)
-    assert find_shake(seen) is None
+    assert find_shake_in_edges(seen) is None
 
 
 @pytest.mark.parametrize("shade", [0.0, 0.5])
 def test_a_blank_picture_has_a_kernel_all_the_same(shade):
-    kernel = estimate_shake(torch.full((4, 64, 64), shade))
+    kernel = kernel_from_edges(torch.full((4, 64, 64), shade))
     assert bool(kernel.isfinite().all())
     assert kernel.sum().item() == pytest.approx(1, abs=1e-4)
 
@@ -104,8 +103,8 @@ def test_a_shake_is_one_where_every_estimate_says_so(
     def estimated(luma, first, stage, *scales):
         return answers.get(stage, glance if scales == (0.5,) else cautious)
 
-    monkeypatch.setattr("nightfix.restore.motion.estimate._estimated", estimated)
-    assert (find_shake(mosaic_planes(boxes)) is not None) == found
+    monkeypatch.setattr("nightfix.restore.motion.edges._estimated", estimated)
+    assert (find_shake_in_edges(mosaic_planes(boxes)) is not None) == found
 
 
 @pytest.mark.parametrize(
@@ -124,15 +123,10 @@ def test_the_search_ends_at_the_first_size_that_shows_no_shake(
         seen.update(scales)
         return kernel if stage is _ON_PLANES else WIDE if scales == (0.5,) else cautious
 
-    monkeypatch.setattr("nightfix.restore.motion.estimate._estimated", estimated)
-    assert find_shake(mosaic_planes(boxes)) is None
+    monkeypatch.setattr("nightfix.restore.motion.edges._estimated", estimated)
+    assert find_shake_in_edges(mosaic_planes(boxes)) is None
     assert 1.0 not in seen
     assert 0.5 in seen
-
-
-@pytest.mark.parametrize("down", [False, True], ids=["across", "down"])
-def test_a_stroke_s_length_is_known(down):
-    assert shake_length(stroke(*[1 / 9] * 9, down=down)) == pytest.approx(9, rel=0.02)
 
 
 def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxes):
@@ -141,10 +135,10 @@ def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxe
     astray[16, 12:21], astray[12:21:8, 12:21] = 0.08, 0.03
     answers = {_ON_PLANES: coarse, _ON_MOSAIC: astray}
     monkeypatch.setattr(
-        "nightfix.restore.motion.estimate._estimated",
+        "nightfix.restore.motion.edges._estimated",
         lambda luma, first, stage, *scales: answers[stage],
     )
-    taken = estimate_shake(mosaic_planes(boxes))
+    taken = kernel_from_edges(mosaic_planes(boxes))
     assert taken[12].sum() == pytest.approx(0, abs=1e-4)
     assert taken[16, 12:21].sum() > 0.3
     assert taken.sum().item() == pytest.approx(1, abs=1e-4)
@@ -152,6 +146,6 @@ def test_a_fine_kernel_that_leaves_the_coarse_one_is_not_taken(monkeypatch, boxe
 
 def test_a_picture_whose_greens_differ_does_not_tell_of_a_shake(boxes, generator):
     seen = mosaic_planes(blur(boxes, kernel(generator, 14.0)))
-    assert find_shake(seen) is not None
+    assert find_shake_in_edges(seen) is not None
     seen[1] *= 1.3
-    assert find_shake(seen) is None
+    assert find_shake_in_edges(seen) is None

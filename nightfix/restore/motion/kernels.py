@@ -1,0 +1,72 @@
+"""Restore: point-spread functions of a shaken camera."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+#: Side of a kernel [mosaic px].
+KERNEL_SIZE = 33
+
+
+def still(batch: int = 1, side: int = KERNEL_SIZE) -> Tensor:
+    """Return kernels of a camera that was not shaken, shape (batch, side, side)."""
+    kernel = torch.zeros(batch, side, side)
+    kernel[:, side // 2, side // 2] = 1
+    return kernel
+
+
+def center_kernel(kernel: Tensor) -> Tensor:
+    """Move a kernel's centroid to its middle, by a bilinear shift.
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (side, side)
+        Non-negative, sum 1.
+    """
+    side = kernel.shape[0]
+    place = torch.arange(side, dtype=kernel.dtype) - side // 2
+    move = [-float((kernel.sum(1) * place).sum()), -float((kernel.sum(0) * place).sum())]
+    moved = kernel
+    for axis, distance in enumerate(move):
+        whole = math.floor(distance)
+        part = distance - whole
+        near, far = torch.roll(moved, whole, axis), torch.roll(moved, whole + 1, axis)
+        moved = (1 - part) * near + part * far
+    return moved / moved.sum()
+
+
+def kernel_axis(kernel: Tensor) -> tuple[float, float]:
+    """Return a kernel's standard deviation along its longest axis, and that axis's direction.
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (side, side)
+        Non-negative, sum 1, its centroid in the middle.
+
+    Returns
+    -------
+    deviation : float
+        [px].
+    direction : float
+        From the rows' direction, to the right, upwards, in [0, pi) [rad].
+    """
+    place = torch.arange(kernel.shape[0], dtype=kernel.dtype) - kernel.shape[0] // 2
+    rows, columns = kernel.sum(1), kernel.sum(0)
+    down, along = float((rows * place**2).sum()), float((columns * place**2).sum())
+    both = float((kernel * place[:, None] * place).sum())
+    deviation = math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))
+    return deviation, (math.atan2(-2 * both, along - down) / 2) % math.pi
+
+
+def shake_length(kernel: Tensor) -> float:
+    """Return the length of the straight stroke that spreads as far as a kernel does [px].
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (side, side)
+        Non-negative, sum 1, its centroid in the middle.
+    """
+    return math.sqrt(12) * kernel_axis(kernel)[0]

@@ -1,0 +1,323 @@
+"""Restore: measure the camera's shake on the streaks that small lights leave.
+
+A small light is drawn along the camera's path: its streak is a picture of the point-spread
+function, several times over in a night scene, each at another place between the samples and
+in another color. Edges, by which a shake is measured in other photos, are of no use there,
+for they are mostly those of streaks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_length, still
+
+#: Side of the squares that lights are cut out in [mosaic px].
+_PATCH = 64
+
+#: Peaks that are looked at, brightest first, and lights that the kernel is fitted to, at most.
+_PEAKS, _LIGHTS = 256, 8
+
+#: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
+_RADII, _BEGINNINGS = (0.6, 1.5, 2.5), 3
+
+#: Steps of Adam for each beginning, and for the best two of them.
+_FIRST_STEPS, _STEPS = 40, 130
+
+#: Cost of a kernel's spread (the sum of its square roots): a thin path and wide lights explain
+#: streaks as well as a wide path and points, and the first is what there is.
+_SPREAD_COST = 0.007
+
+#: What the model of a light leaves unexplained, as parts of its brightness and of the brightest
+#: sample around it.
+_MODEL_ERROR, _PEAK_ERROR = 0.02, 0.005
+
+#: Scale of residuals beyond which they count as logarithms [variances].
+_ROBUST = 8.0
+
+#: Width of a light's glow [mosaic px].
+_GLOW = 8.0
+
+#: Values of a kernel below this share of its largest are noise.
+_SMALLEST = 0.04
+
+#: A still camera explains lights at most so much worse than a shaken one would.
+_STILL_MARGIN = 1.12
+
+#: Share of a light's energy that has to be explained, of so many lights.
+_EXPLAINED, _WITNESSES = 0.6, 2
+
+#: Shortest shake that is told from a lens's blur [mosaic px].
+_SHORTEST = 3.0
+
+#: Samples that a kernel fills, at most: by its length, and of the shortest.
+_FILLED, _FILLED_AT_LEAST = 4.5, 4.0
+
+
+class _Lights(NamedTuple):
+    """Squares around lights, (n, 64, 64): seen, variance, color plane, and where they are."""
+
+    seen: Tensor
+    variance: Tensor
+    saturated: Tensor
+    masks: Tensor
+    base: Tensor
+    place: Tensor
+
+
+class _Fit(NamedTuple):
+    """A kernel (s, 33, 33) for each beginning, and how badly it explains the lights (s, n)."""
+
+    kernel: Tensor
+    misfit: Tensor
+    explained: Tensor
+
+
+def kernel_from_lights(
+    capture: Tensor, picture: Tensor, *, ratio: float, a: float, b: float
+) -> Tensor | None:
+    """Estimate the kernel of a shake from the streaks of small lights.
+
+    Parameters
+    ----------
+    capture : Tensor, shape (4, h, w)
+        Planes as captured, 1.0 = the sensor's white.
+    picture : Tensor, same shape
+        The same denoised and brought to target brightness, still shaken.
+    ratio : float
+        Target brightness over the capture's [-].
+    a, b : float
+        Noise of the capture, variance = a*x + b.
+
+    Returns
+    -------
+    Tensor, shape (33, 33), or None
+        Non-negative, sum 1, its centroid in the middle [mosaic px]. None where there are too
+        few lights, where a still camera explains them as well, or where no path does.
+
+    Notes
+    -----
+    Every light is a disc of unknown place, radius and color, with a glow around it; the
+    kernel is common to all. All of it is fitted at once to the captured samples, in units of
+    their noise, by Adam; samples that saturate only say that the light is at least so bright.
+    Residuals count as their logarithm, so that what is no disc (neon, windows) spoils little.
+
+    References
+    ----------
+    Hu, Cho, Wang and Yang, "Deblurring Low-light Images with Light Streaks", CVPR 2014, whose
+    streaks are chosen and modeled otherwise.
+    """
+    places = _find_lights(picture, math.sqrt(a * ratio * float(picture.mean()) + b * ratio**2))
+    if len(places) < 2:
+        return None
+    lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
+    with torch.enable_grad():
+        fit = _fitted(lights)
+        resting = _fit(lights, still().expand(1, -1, -1), torch.tensor([1.0]), _STEPS, held=True)
+    kernel = fit.kernel[0]
+    if float(resting.misfit.mean()) < _STILL_MARGIN * float(fit.misfit.mean()):
+        return None
+    kernel = torch.where(kernel >= _SMALLEST * kernel.max(), kernel, 0)
+    kernel = center_kernel(kernel / kernel.sum())
+    length = shake_length(kernel)
+    filled = 1 / float(kernel.square().sum())
+    if length < _SHORTEST or filled > _FILLED * length + _FILLED_AT_LEAST:
+        return None
+    witnesses = int((fit.explained[0] >= _EXPLAINED).sum())
+    return kernel if witnesses >= _WITNESSES else None
+
+
+def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
+    """Return where lights lie that are small, bright and alone, best first [mosaic px]."""
+    reach, (height, width) = _PATCH // 4, picture.shape[1:]
+    if min(height, width) <= 2 * reach:
+        return []
+    luma = picture.mean(0)[None, None]
+    ground = F.avg_pool2d(luma, 33, 1, 16, count_include_pad=False)
+    ground = -F.max_pool2d(-ground, 17, 1, 8)
+    above = (luma - ground).clamp_min(0)
+    smooth = F.avg_pool2d(above, 5, 1, 2, count_include_pad=False)
+    peaks = (smooth == F.max_pool2d(smooth, 17, 1, 8)) & (
+        smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
+    )
+    inside = torch.zeros_like(peaks)
+    inside[..., reach : height - reach, reach : width - reach] = True
+    found = []
+    brightest = (smooth * (peaks & inside))[0, 0].flatten().topk(min(_PEAKS, luma.numel()))
+    for value, at in zip(*(part.tolist() for part in brightest), strict=True):
+        if not value:
+            break
+        y, x = divmod(at, width)
+        window = (slice(y - reach, y + reach), slice(x - reach, x + reach))
+        light = above[0, 0][window]
+        core = _connected(light > 0.25 * light.max(), light)
+        if bool(core[0].any() | core[-1].any() | core[:, 0].any() | core[:, -1].any()):
+            continue
+        energy = light * core
+        total = float(energy.sum())
+        place = torch.arange(2 * reach, dtype=light.dtype)
+        row = float((energy.sum(1) * place).sum()) / total
+        column = float((energy.sum(0) * place).sum()) / total
+        wide = F.max_pool2d(core.to(light.dtype)[None, None], 7, 1, 3)[0, 0]
+        alone = total / (total + float((light * (1 - wide)).sum()))
+        contrast = float(light.max()) / (float(ground[0, 0, y, x]) + noise + 1e-3)
+        score = alone * min(1.0, contrast / 20) / float(core.sum())
+        found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
+    return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
+
+
+def _connected(mask: Tensor, light: Tensor) -> Tensor:
+    """Keep what of a mask hangs together with the brightest sample."""
+    strong = mask.to(light.dtype)[None, None]
+    reached = (light == light.max()).to(light.dtype)[None, None]
+    for _ in range(mask.shape[0]):
+        reached = F.max_pool2d(reached, 3, 1, 1) * strong
+    return reached[0, 0] > 0
+
+
+def _cut(
+    seen: Tensor,
+    picture: Tensor,
+    places: list[tuple[float, float]],
+    *,
+    ratio: float,
+    a: float,
+    b: float,
+) -> _Lights:
+    """Cut squares around lights out of the mosaic."""
+    mosaic, clean = (F.pixel_shuffle(p[None], 2)[0, 0] for p in (seen, picture))
+    height, width = mosaic.shape
+    tops = [min(max(round(y / 2) * 2 - _PATCH // 2, 0), height - _PATCH) for y, _ in places]
+    lefts = [min(max(round(x / 2) * 2 - _PATCH // 2, 0), width - _PATCH) for _, x in places]
+    corners = list(zip(tops, lefts, strict=True))
+
+    def squares(whole: Tensor) -> Tensor:
+        return torch.stack([whole[y : y + _PATCH, x : x + _PATCH] for y, x in corners])
+
+    masks = torch.zeros(4, _PATCH, _PATCH)
+    for plane in range(4):
+        masks[plane, plane // 2 :: 2, plane % 2 :: 2] = 1
+    samples, light = squares(mosaic), squares(clean)
+    base = torch.stack(
+        [light[:, p // 2 :: 2, p % 2 :: 2].flatten(1).quantile(0.3, dim=1) for p in range(4)], 1
+    )
+    error = _MODEL_ERROR * samples.clamp_min(0) + _PEAK_ERROR * light.amax((1, 2), keepdim=True)
+    variance = a * ratio * light.clamp_min(0) + b * ratio**2 + error.square()
+    place = torch.tensor(places) - torch.tensor(corners, dtype=torch.float32)
+    return _Lights(samples, variance, samples >= 0.97 * ratio, masks, base, place)
+
+
+def _fitted(lights: _Lights) -> _Fit:
+    """Fit from several beginnings: a few steps each, then more from the best two."""
+    kernels, radii = [], []
+    for n in range(min(_BEGINNINGS, len(lights.seen))):
+        streak = _streak(lights, n)
+        for radius in _RADII:
+            kernels.append(_thinned(streak, radius))
+            radii.append(radius)
+    first = _fit(lights, torch.stack(kernels), torch.tensor(radii), _FIRST_STEPS)
+    best = _cost(first).argsort()[:2]
+    last = _fit(lights, first.kernel[best], torch.tensor(radii)[best], _STEPS)
+    chosen = int(_cost(last).argmin())
+    return _Fit(*(part[chosen : chosen + 1] for part in last))
+
+
+def _cost(fit: _Fit) -> Tensor:
+    return fit.misfit.mean(1) + _SPREAD_COST * fit.kernel.sqrt().sum((1, 2))
+
+
+def _streak(lights: _Lights, n: int) -> Tensor:
+    """Return a light's streak as a first kernel, its colors balanced, shape (33, 33)."""
+    base = (lights.masks * lights.base[n][:, None, None]).sum(0)
+    light = (lights.seen[n] - base).clamp_min(0)
+    gains = (light * lights.masks).sum((1, 2)).clamp_min(1e-6)
+    light = light / (lights.masks * gains[:, None, None]).sum(0)
+    light = F.avg_pool2d(F.pad(light[None, None], (0, 1, 0, 1)), 2, 1)[0, 0]
+    top, left = (
+        min(max(round(float(at) - 0.5) - KERNEL_SIZE // 2, 0), _PATCH - KERNEL_SIZE)
+        for at in lights.place[n]
+    )
+    streak = light[top : top + KERNEL_SIZE, left : left + KERNEL_SIZE]
+    streak = (streak - 0.12 * streak.max()).clamp_min(0)
+    streak = streak * _connected(streak > 0, streak)
+    return center_kernel(streak / streak.sum())
+
+
+def _thinned(streak: Tensor, radius: float) -> Tensor:
+    """Take a disc's width out of a streak, by Richardson's and Lucy's method."""
+    axis = torch.arange(KERNEL_SIZE, dtype=torch.float32) - KERNEL_SIZE // 2
+    disc = torch.sigmoid(4 * (radius - (axis[:, None] ** 2 + axis**2).sqrt()))
+    spread = torch.fft.rfft2(torch.fft.ifftshift(disc / disc.sum()))
+    kernel, size = streak + 1e-6, (KERNEL_SIZE, KERNEL_SIZE)
+    for _ in range(20):
+        drawn = torch.fft.irfft2(torch.fft.rfft2(kernel) * spread, s=size).clamp_min(1e-7)
+        kernel = kernel * torch.fft.irfft2(torch.fft.rfft2(streak / drawn) * spread, s=size)
+        kernel = kernel.clamp_min(0)
+    return center_kernel(kernel / kernel.sum())
+
+
+def _fit(
+    lights: _Lights, kernels: Tensor, radii: Tensor, steps: int, *, held: bool = False
+) -> _Fit:
+    """Fit lights and a kernel from beginnings (s, 33, 33); ``held`` leaves the kernels."""
+    starts, count = len(kernels), len(lights.seen)
+    above = (lights.seen - (lights.masks * lights.base[:, :, None, None]).sum(1)).clamp_min(0)
+    sums = 4 * (above[:, None] * lights.masks).sum((2, 3)).clamp_min(1e-3) / 4
+
+    def repeated(start: Tensor) -> Tensor:
+        return start.expand(starts, *start.shape).clone().requires_grad_()
+
+    logits = (kernels + 2e-4).log().clone().requires_grad_(not held)
+    place, base, amount = map(repeated, (lights.place, lights.base, sums.log()))
+    glow = torch.full((starts, count, 4), -4.0).requires_grad_()
+    width = radii.expm1().log()[:, None].repeat(1, count).requires_grad_()
+    rates = (
+        (logits, 0.12),
+        (place, 0.05),
+        (width, 0.05),
+        (amount, 0.04),
+        (glow, 0.05),
+        (base, 0.005),
+    )
+    groups = [{"params": [p], "lr": rate} for p, rate in rates if p.requires_grad]
+    optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
+    axis, size = torch.arange(_PATCH, dtype=torch.float32), (_PATCH, _PATCH)
+    pad, half = _PATCH - KERNEL_SIZE, KERNEL_SIZE // 2
+    for step in range(steps):
+        kernel = torch.softmax(logits.flatten(1), 1).view_as(logits) if not held else kernels
+        path = torch.roll(F.pad(kernel, (0, pad, 0, pad)), (-half, -half), (1, 2))
+        down = (axis - place[..., :1]).square()[..., :, None]
+        along = (axis - place[..., 1:]).square()[..., None, :]
+        distance = (down + along + 1e-4).sqrt()
+        disc = torch.sigmoid(4 * (F.softplus(width)[..., None, None] - distance))
+        disc = disc / disc.sum((2, 3), keepdim=True)
+        spectrum = torch.fft.rfft2(disc) * torch.fft.rfft2(path)[:, None]
+        streak = torch.fft.irfft2(spectrum, s=size)
+        around = torch.exp(-(distance**2) / (2 * _GLOW**2)) / (2 * math.pi * _GLOW**2)
+
+        def sited(numbers: Tensor) -> Tensor:
+            return torch.einsum("snp,phw->snhw", numbers, lights.masks)
+
+        drawn = sited(base) + sited(amount.exp()) * (streak + sited(F.softplus(glow)) * around)
+        error = lights.seen - drawn
+        error = torch.where(lights.saturated & (error < 0), 0, error)
+        squared = error.square()
+        misfit = _ROBUST * torch.log1p(squared / lights.variance / _ROBUST).mean((2, 3))
+        trust = 1 / (1 + (misfit / misfit.median(1, keepdim=True).values).square())
+        trust = (trust / trust.sum(1, keepdim=True)).detach()
+        weighted = (misfit * trust).sum(1)
+        growing = min(1.0, 1.5 * (step + 20) / steps)
+        spread = growing * _SPREAD_COST * (kernel + 1e-6).sqrt().sum((1, 2))
+        optimizer.zero_grad()
+        (weighted + spread).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if step in (steps // 3, 2 * steps // 3):
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
+    explained = 1 - squared.sum((2, 3)) / above.square().sum((1, 2)).clamp_min(1e-9)
+    return _Fit(kernel.detach(), (misfit * trust * count).detach(), explained.detach())

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nightfix.restore.motion.kernels import KERNEL_SIZE, shake_length
+from nightfix.restore.motion.light_streaks import kernel_from_lights
+from nightfix.training.camera_shake import blur, random_shake
+from nightfix.training.unprocessing import mosaic_planes
+
+RATIO, A, B = 30.0, 1e-4, 1e-7
+
+
+def night(
+    generator: torch.Generator, radii: list[float], level: float = 20.0, side: int = 448
+) -> torch.Tensor:
+    """Return a dark wall with lights of some radii in two rows, (3, side, side)."""
+    axis = torch.arange(float(side))
+    light = 0.05 + 0.03 * torch.rand((3, side // 8, side // 8), generator=generator)
+    light = light.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    for n, radius in enumerate(radii):
+        y, x = 110.3 + 200 * (n % 2), 100.7 + 100 * (n // 2)
+        color = 0.4 + torch.rand((3, 1, 1), generator=generator)
+        distance = ((axis[:, None] - y) ** 2 + (axis - x) ** 2).sqrt()
+        light = light + level * color * (radius + 0.5 - distance).clamp(0, 1)
+    return light
+
+
+def photograph(light: torch.Tensor, kernel: torch.Tensor | None, generator: torch.Generator):
+    """Return capture and picture of a scene."""
+    margin = KERNEL_SIZE // 2
+    seen = light[:, margin:-margin, margin:-margin] if kernel is None else blur(light, kernel)
+    seen = mosaic_planes(seen[:, :416, :416])
+    noise = (A * seen / RATIO + B).sqrt() * torch.randn(seen.shape, generator=generator)
+    return (seen / RATIO + noise).clamp_max(1), seen
+
+
+def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
+    spectrum = torch.fft.rfft2(one, s=(64, 64)) * torch.fft.rfft2(other, s=(64, 64)).conj()
+    return float(torch.fft.irfft2(spectrum).max() / (one.norm() * other.norm()))
+
+
+@pytest.mark.parametrize("length", [7.0, 14.0])
+@pytest.mark.parametrize(
+    "radii",
+    [[0.6] * 6, [2.5, 0.7, 4.0, 0.6, 3.0, 1.0]],
+    ids=["points", "lamps of many sizes"],
+)
+def test_the_streaks_of_lights_tell_the_shake(generator, radii, length):
+    true = random_shake(length, generator).kernel(KERNEL_SIZE, 1.0)
+    capture, picture = photograph(night(generator, radii), true, generator)
+    kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
+    assert kernel is not None
+    assert kernel.min() >= 0
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-4)
+    assert likeness(kernel, true) > 0.9
+
+
+def test_streaks_that_saturate_tell_it_too(generator):
+    true = random_shake(12.0, generator).kernel(KERNEL_SIZE, 1.0)
+    light = night(generator, [0.6, 4.0, 0.7, 3.0, 0.6, 0.8], level=150.0)
+    capture, picture = photograph(light, true, generator)
+    assert int((capture >= 1).sum()) > 50
+    kernel = kernel_from_lights(capture, picture.clamp_max(RATIO), ratio=RATIO, a=A, b=B)
+    assert kernel is not None
+    assert likeness(kernel, true) > 0.85
+
+
+@pytest.mark.parametrize("radius", [0.6, 3.0, 6.0], ids=["points", "lamps", "out of focus"])
+def test_lights_of_a_still_camera_show_no_shake(generator, radius):
+    capture, picture = photograph(night(generator, [radius] * 6), None, generator)
+    assert kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B) is None
+
+
+@pytest.mark.parametrize("radii", [[], [0.7]], ids=["no light", "one light"])
+def test_too_few_lights_tell_nothing(generator, radii):
+    true = random_shake(12.0, generator).kernel(KERNEL_SIZE, 1.0)
+    capture, picture = photograph(night(generator, radii), true, generator)
+    assert kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B) is None
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1, 40), (33, 31), (40, 40)], ids=str)
+def test_a_picture_of_any_size_may_be_asked(size):
+    planes = torch.rand((4, *size), generator=torch.Generator().manual_seed(1))
+    kernel = kernel_from_lights(planes / RATIO, planes, ratio=RATIO, a=A, b=B)
+    assert kernel is None or math.isfinite(shake_length(kernel))
