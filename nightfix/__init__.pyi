@@ -1,7 +1,7 @@
 from .batch import Outcome as Outcome
 from .batch import Photo as Photo
 from .batch import enhance_many as enhance_many
-from .batch import gather as gather
+from .batch import find_photos as find_photos
 from .condition import Conditioning as Conditioning
 from .condition import Settings as Settings
 from .condition import condition_raw as condition_raw

@@ -16,7 +16,7 @@ from nightfix.condition import AUTO_STEPS, Settings, condition_raw
 from nightfix.errors import NightFixError
 from nightfix.pipeline import EnhanceOptions, missing_outputs, settings_fingerprint
 from nightfix.read import raw_from_array, read_size
-from nightfix.write import TABLE, Format
+from nightfix.write import FILE_FORMATS, Format
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
@@ -74,7 +74,7 @@ def plan(photos: Iterable[Photo], options: EnhanceOptions, weights: str) -> list
     Parameters
     ----------
     photos : iterable of Photo
-        As :func:`nightfix.batch.sources.gather` finds them.
+        As :func:`nightfix.batch.sources.find_photos` finds them.
     options : EnhanceOptions
         What is wanted.
     weights : str
@@ -110,7 +110,7 @@ def with_sizes(planned: Planned, options: EnhanceOptions) -> Planned:
     except NightFixError as error:
         return replace(planned, targets=(), error=error)
     missing = {target.suffix for target in planned.targets}
-    kinds = [kind for kind in options.formats if TABLE[kind].suffix in missing]
+    kinds = [kind for kind in options.formats if FILE_FORMATS[kind].suffix in missing]
     per_pixel = sum(_bytes_per_pixel(kind, options) for kind in kinds)
     return replace(planned, pixels=height * width, size=round(height * width * per_pixel))
 

@@ -80,7 +80,7 @@ def enhance_many(
     Parameters
     ----------
     photos : iterable of Photo, str or path-like
-        Camera RAW files, as :func:`nightfix.batch.sources.gather` finds them.
+        Camera RAW files, as :func:`nightfix.batch.sources.find_photos` finds them.
     options, announce, progress
         As for :func:`nightfix.pipeline.photo.enhance`.
     restorer : Restorer or None

@@ -37,7 +37,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class FoundPhotos:
     """Photos in the order in which they were named, each once, and what was left aside.
 
     ``left_out`` counts the files of folders that are no photos, by name ending
@@ -48,13 +48,13 @@ class Gathered:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def gather(
+def find_photos(
     names: Iterable[str | os.PathLike[str]],
     *,
     recursive: bool = False,
     suffix: str = "_nightfix",
     output: str | os.PathLike[str] | None = None,
-) -> Gathered:
+) -> FoundPhotos:
     """Find the photos that were named.
 
     Parameters
@@ -71,7 +71,7 @@ def gather(
 
     Returns
     -------
-    Gathered
+    FoundPhotos
         A name without a photo is among them, with its error.
     """
     search = _Search(recursive=recursive, suffix=suffix, output=output)
@@ -79,7 +79,7 @@ def gather(
     for name in names:
         for photo in search.find(Path(name)):
             photos.setdefault(_identity(photo.path), photo)
-    return Gathered(photos=tuple(photos.values()), left_out=search.left_out)
+    return FoundPhotos(photos=tuple(photos.values()), left_out=search.left_out)
 
 
 def _identity(path: Path) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nightfix.batch.sources import Gathered, Photo
+from nightfix.batch.sources import FoundPhotos, Photo
 from nightfix.errors import NoPhotosError
 
 #: Seconds between two looks; a file that is the same in both is complete.
@@ -15,7 +15,7 @@ INTERVAL = 2.0
 
 
 def watch(
-    look: Callable[[], Gathered],
+    look: Callable[[], FoundPhotos],
     *,
     interval: float = INTERVAL,
     sleep: Callable[[float], None] = time.sleep,

@@ -62,7 +62,7 @@ def benchmark(
     Example: nightfix benchmark --megapixels 24 --steps 3
     """
     from nightfix.evaluation import (
-        Case,
+        BenchmarkCase,
         as_json,
         measure_all,
         measure_batch,
@@ -72,7 +72,7 @@ def benchmark(
     from nightfix.restore import KNOWN_WEIGHTS
 
     cases = [
-        Case(megapixels=size, weights=name, steps=count, device=device)
+        BenchmarkCase(megapixels=size, weights=name, steps=count, device=device)
         for name in weights or sorted(KNOWN_WEIGHTS)
         for size in megapixels
         for count in steps

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from nightfix import __version__
 from nightfix.cli.commands import Commands
 from nightfix.cli.console import printable
-from nightfix.cli.overview import TABLE, overview
+from nightfix.cli.overview import COMMANDS, overview
 from nightfix.errors import (
     ConfigError,
     DeviceError,
@@ -79,7 +79,7 @@ class Boundary(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the help."""
-        return list(TABLE)
+        return list(COMMANDS)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, options and commands."""
@@ -88,7 +88,7 @@ class Boundary(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a photo in its place is most likely to be enhanced."""
         first = args[0]
-        if first not in TABLE and _is_photo(first):
+        if first not in COMMANDS and _is_photo(first):
             ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from nightfix.cli.overview import TABLE, Entry
+from nightfix.cli.overview import COMMANDS, Entry
 
 
 class Commands(MutableMapping[str, Any]):
@@ -19,7 +19,7 @@ class Commands(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
-            self._known[name] = _load(name, TABLE[name])
+            self._known[name] = _load(name, COMMANDS[name])
         return self._known[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -29,10 +29,10 @@ class Commands(MutableMapping[str, Any]):
         del self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(TABLE)
+        return len(COMMANDS)
 
 
 def _load(name: str, entry: Entry) -> Any:

@@ -20,8 +20,8 @@ config = typer.Typer(
 _SOURCES = {"ENVIRONMENT": "environment", "DEFAULT_MAP": "configuration file or preset"}
 
 
-@config.command()
-def path() -> None:
+@config.command("path")
+def print_path() -> None:
     """Print where the configuration file is, or would be.
 
     Example: $EDITOR "$(nightfix config path)"
@@ -29,8 +29,8 @@ def path() -> None:
     print(config_path())
 
 
-@config.command()
-def show(
+@config.command("show")
+def show_config(
     ctx: typer.Context,
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="With the options of this preset.")

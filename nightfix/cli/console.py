@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 
 
-class Loudness(IntEnum):
+class Verbosity(IntEnum):
     """How much is said: ``--quiet`` leaves errors, ``--verbose`` adds timings."""
 
     quiet = 0
@@ -35,7 +35,7 @@ def printable(text: str) -> str:
 class Display:
     """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
 
-    def __init__(self, loudness: Loudness = Loudness.normal, task: str = "restoring") -> None:
+    def __init__(self, verbosity: Verbosity = Verbosity.normal, task: str = "restoring") -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -45,7 +45,7 @@ class Display:
             TimeRemainingColumn,
         )
 
-        self.loudness = loudness
+        self.verbosity = verbosity
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -55,7 +55,7 @@ class Display:
             console=self._console,
             transient=True,
             redirect_stdout=False,  # results go where stdout goes, whatever stderr is
-            disable=not self._console.is_terminal or loudness is Loudness.quiet,
+            disable=not self._console.is_terminal or verbosity is Verbosity.quiet,
         )
         self._task = self._bar.add_task(task, total=None, visible=False)
 
@@ -68,12 +68,12 @@ class Display:
 
     def announce(self, text: str) -> None:
         """Show a line above the bar, unless quiet is asked for."""
-        if self.loudness is not Loudness.quiet:
+        if self.verbosity is not Verbosity.quiet:
             self.say(text)
 
     def detail(self, text: str) -> None:
         """Show a line where much is to be said."""
-        if self.loudness is Loudness.verbose:
+        if self.verbosity is Verbosity.verbose:
             self.say(text)
 
     def say(self, text: str) -> None:
@@ -101,7 +101,7 @@ class Display:
 
     def table(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Show three columns: what became of photos, how many or which, and why."""
-        if self.loudness is Loudness.quiet:
+        if self.verbosity is Verbosity.quiet:
             return
         if not self._console.is_terminal:
             for row in rows:

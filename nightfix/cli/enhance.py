@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nightfix.cli.batch import Batch
-from nightfix.cli.console import Loudness
+from nightfix.cli.console import Verbosity
 from nightfix.cli.options import (
     DEFAULTS,
     DEVELOPMENT,
@@ -212,7 +212,7 @@ def enhance(
         device=device,
         jobs=jobs,
         json=json,
-        loudness=Loudness.quiet if quiet else Loudness(1 + verbose),
+        verbosity=Verbosity.quiet if quiet else Verbosity(1 + verbose),
     )
     if dry_run:
         batch.forecast()

@@ -12,7 +12,7 @@ import typer
 from nightfix.condition import Settings
 from nightfix.errors import did_you_mean
 from nightfix.pipeline import EnhanceOptions
-from nightfix.write import FORMATS, TABLE, Depth, Format
+from nightfix.write import FILE_FORMATS, FORMATS, Depth, Format
 
 DEFAULTS = EnhanceOptions()
 SETTINGS = Settings()
@@ -114,7 +114,7 @@ def parse_formats(text: str) -> tuple[Format, ...]:
     for name in sorted(set(names) - set(FORMATS)):
         what = f"{text!r} is not both or any of {', '.join(FORMATS)}"
         raise typer.BadParameter(f"{what}. {did_you_mean(name, FORMATS, '')}".rstrip(". "))
-    if len({TABLE[name].suffix for name in formats}) < len(formats):
+    if len({FILE_FORMATS[name].suffix for name in formats}) < len(formats):
         raise typer.BadParameter("dng and linear-dng would have the same name; give one of them")
     return formats
 

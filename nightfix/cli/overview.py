@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 #: In the order of the help. The summary is the beginning of the command's own help.
-TABLE = {
+COMMANDS = {
     "enhance": Entry("enhance", _PHOTOS, "Restore dark, noisy, shaken RAW photos."),
     "preview": Entry("seeing", _PHOTOS, "Restore one region to a picture, the original beside it."),
     "compare": Entry(
@@ -69,9 +69,9 @@ def overview() -> str:
     width = min(max(shutil.get_terminal_size().columns, 50), 80) - 2
     parts = ["Usage: nightfix [OPTIONS] COMMAND [ARGS]...\n"]
     parts.append(textwrap.fill(_SUMMARY, width, initial_indent="  ", subsequent_indent="  "))
-    panels = dict.fromkeys(entry.panel for entry in TABLE.values())
+    panels = dict.fromkeys(entry.panel for entry in COMMANDS.values())
     sections = {
-        panel: {n: e.summary for n, e in TABLE.items() if e.panel == panel} for panel in panels
+        panel: {n: e.summary for n, e in COMMANDS.items() if e.panel == panel} for panel in panels
     }
     for title, rows in {"Options": OPTIONS, **sections}.items():
         parts.append(f"\n{title}:")

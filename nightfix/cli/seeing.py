@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nightfix.cli.console import Display, Loudness, print_line
+from nightfix.cli.console import Display, Verbosity, print_line
 from nightfix.cli.options import (
     DEFAULTS,
     SETTINGS,
@@ -39,7 +39,7 @@ from nightfix.errors import PictureError
 from nightfix.pipeline import EnhanceOptions, read_picture, side_by_side, split
 from nightfix.pipeline import preview as run
 from nightfix.restore import weights_sha256
-from nightfix.write import SHOWN, write_shown
+from nightfix.write import VIEW_SUFFIXES, write_view
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
@@ -115,7 +115,7 @@ def preview(
 
         return Restorer(weights, device)
 
-    with Display(Loudness.quiet if quiet else Loudness.normal) as display:
+    with Display(Verbosity.quiet if quiet else Verbosity.normal) as display:
         seen = run(
             file,
             options,
@@ -130,7 +130,7 @@ def preview(
             f"{file.name}: ratio {amplified.ratio:.4g} ({amplified.reason}), left as captured, "
             f"right restored" + (" (kept from before)" if seen.cached else "")
         )
-    write_shown(target, side_by_side(seen.before, seen.after), source=file)
+    write_view(target, side_by_side(seen.before, seen.after), source=file)
     print_line(target)
 
 
@@ -164,11 +164,11 @@ def compare(
         (height, width), (wanted_height, wanted_width) = left.shape[:2], right.shape[:2]
         what = f"{width} x {height} px, but {after} is {wanted_width} x {wanted_height}"
         raise PictureError(before, what)
-    write_shown(target, split(left, right, at=at / 100))
+    write_view(target, split(left, right, at=at / 100))
     print_line(target)
 
 
 def check_shown(path: Path) -> None:
     """Refuse a name whose format is not written."""
-    if path.suffix.lower() not in SHOWN:
-        raise typer.BadParameter(f"{path.name} ends in none of {', '.join(SHOWN)}")
+    if path.suffix.lower() not in VIEW_SUFFIXES:
+        raise typer.BadParameter(f"{path.name} ends in none of {', '.join(VIEW_SUFFIXES)}")

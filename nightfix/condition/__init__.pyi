@@ -20,13 +20,13 @@ from .conditioning import (
     Settings as Settings,
 )
 from .conditioning import (
+    capture_passes as capture_passes,
+)
+from .conditioning import (
     ceiling as ceiling,
 )
 from .conditioning import (
     condition_raw as condition_raw,
-)
-from .conditioning import (
-    looks as looks,
 )
 from .conditioning import (
     passes as passes,

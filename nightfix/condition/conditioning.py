@@ -113,7 +113,7 @@ def ceiling(raw: RawImage, ratio: float, settings: Settings) -> float:
     return float(min(ratio, 2 ** (settings.headroom - raw.baseline_exposure)))
 
 
-def looks(passes: int) -> int:
+def capture_passes(passes: int) -> int:
     """Return how many of the passes see the capture alone; all, where a shake is undone."""
     return 2 if passes > 2 else 1
 

@@ -1,5 +1,5 @@
 from .benchmark import (
-    Case as Case,
+    BenchmarkCase as BenchmarkCase,
 )
 from .benchmark import (
     as_json as as_json,

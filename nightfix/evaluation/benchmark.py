@@ -57,7 +57,7 @@ _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from nightfix.evaluation.bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class BenchmarkCase:
     """What is measured: ``megapixels`` of the photo, ``weights``, ``steps`` and ``device``."""
 
     megapixels: float
@@ -72,7 +72,7 @@ class Measurement:
 
     Attributes
     ----------
-    case : Case
+    case : BenchmarkCase
         What was measured.
     megapixels : float
         Of the photo as it was made [MP].
@@ -96,7 +96,7 @@ class Measurement:
         Peak on the GPU; None on a CPU [MB].
     """
 
-    case: Case
+    case: BenchmarkCase
     megapixels: float
     seconds: dict[str, float]
     network: float
@@ -118,7 +118,7 @@ class Measurement:
         return self.seconds["all"] / self.bare
 
 
-def measure_all(cases: list[Case]) -> Iterator[Measurement]:
+def measure_all(cases: list[BenchmarkCase]) -> Iterator[Measurement]:
     """Measure cases one after the other, each in a process of its own.
 
     Yields
@@ -142,7 +142,7 @@ def measure_all(cases: list[Case]) -> Iterator[Measurement]:
 
 def make_photo(path: Path, megapixels: float) -> Path:
     """Write a made-up dark photo of 3:2 as a DNG, and return its path."""
-    from nightfix.read import Area, ColorMatrix, Exposure, Metadata, RawImage
+    from nightfix.read import ColorMatrix, Exposure, Metadata, RawImage, Rectangle
     from nightfix.write import write_dng
 
     width = 2 * round((1.5e6 * megapixels) ** 0.5 / 2)
@@ -171,7 +171,7 @@ def make_photo(path: Path, megapixels: float) -> Path:
         as_shot_neutral=np.array([0.5, 1.0, 0.6]),
         color_matrices=(ColorMatrix(illuminant=21, matrix=np.array(daylight)),),
         baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
+        crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=metadata,
     )
@@ -196,7 +196,7 @@ def _scene(height: int, width: int) -> NDArray[np.float32]:
 # One case
 
 
-def _measure_apart(case: Case, photo: Path) -> Measurement:
+def _measure_apart(case: BenchmarkCase, photo: Path) -> Measurement:
     """Measure a case in a process of its own."""
     words = json.dumps([asdict(case), os.fspath(photo)])
     call = [sys.executable, "-I", "-c", _CHILD, words, *sys.path]
@@ -206,32 +206,32 @@ def _measure_apart(case: Case, photo: Path) -> Measurement:
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise _FAMILIES[answer["family"]](answer["error"], answer["hint"])
-    return Measurement(**answer | {"case": Case(**answer["case"])})
+    return Measurement(**answer | {"case": BenchmarkCase(**answer["case"])})
 
 
 def _serve() -> None:
     """Measure one case and write the result on stdout. Runs in the child only."""
-    from nightfix.read import decoder
+    from nightfix.read import start_decoder
 
-    decoder.start()  # as ``nightfix enhance`` does, to get ready while torch is imported
+    start_decoder()  # as ``nightfix enhance`` does, to get ready while torch is imported
     import torch  # before anything is measured: its own memory is not ours
 
     torch.set_grad_enabled(False)
     case, photo = json.loads(sys.argv[1])
     try:
-        answer: dict[str, Any] = asdict(measure(Case(**case), Path(photo)))
+        answer: dict[str, Any] = asdict(measure(BenchmarkCase(**case), Path(photo)))
     except NightFixError as error:
         family = next(name for name, kind in _FAMILIES.items() if isinstance(error, kind))
         answer = {"family": family, "error": error.message, "hint": error.hint}
     print(json.dumps(answer), file=sys.__stdout__)  # noqa: T201  the child's answer
 
 
-def measure(case: Case, photo: Path) -> Measurement:
+def measure(case: BenchmarkCase, photo: Path) -> Measurement:
     """Take a photo through all stages in this process, and measure them.
 
     Parameters
     ----------
-    case : Case
+    case : BenchmarkCase
         Weights, steps and device.
     photo : Path
         Of :func:`make_photo`; results are written beside it and removed.
@@ -351,7 +351,7 @@ def _device_memory(restorer: Restorer) -> float | None:
 class BatchMeasurement:
     """What a batch of a case's photos took: wall time of all, and the sum in the network [s]."""
 
-    case: Case
+    case: BenchmarkCase
     photos: int
     seconds: float
     network: float
@@ -362,7 +362,7 @@ class BatchMeasurement:
         return self.seconds / self.network
 
 
-def measure_batch(case: Case) -> BatchMeasurement:
+def measure_batch(case: BenchmarkCase) -> BatchMeasurement:
     """Take twelve photos through ``enhance`` to TIFFs, the network's loading included.
 
     Raises

@@ -16,10 +16,10 @@ from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.pipeline.fingerprint import recorded_fingerprint
 from nightfix.read import RAW_SUFFIXES, read_raw
 
-Picture = NDArray[np.float32]
+Rgb = NDArray[np.float32]
 
 
-def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Picture:
+def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Rgb:
     """Read any picture as it is to be looked at.
 
     Parameters
@@ -60,7 +60,7 @@ def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) ->
     return planes[..., :3] if planes.shape[2] >= 3 else np.repeat(planes[..., :1], 3, 2)
 
 
-def _developed(path: Path, ratio: float | None) -> Picture:
+def _developed(path: Path, ratio: float | None) -> Rgb:
     raw = read_raw(path)
     if ratio is None and recorded_fingerprint(path) is not None:
         return develop_raw(raw)
@@ -68,7 +68,7 @@ def _developed(path: Path, ratio: float | None) -> Picture:
     return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
 
 
-def split(before: Picture, after: Picture, *, at: float = 0.5) -> Picture:
+def split(before: Rgb, after: Rgb, *, at: float = 0.5) -> Rgb:
     """Join two pictures of the same size at a vertical line.
 
     Parameters

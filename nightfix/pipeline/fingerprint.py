@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What stands at a result's name: nothing, the result that is wanted, the torn rest of
 #: one, a result of other settings or of another photo, or a file that is none of ours.
-Standing = Literal["absent", "done", "torn", "other", "foreign"]
+ResultState = Literal["absent", "done", "incomplete", "other", "foreign"]
 
 #: What is read of a photo to know it again, from either end [bytes].
 _IDENTITY = 1 << 16
@@ -127,7 +127,7 @@ def is_whole(path: Path) -> bool:
     return max(ends, default=0) <= size
 
 
-def standing(target: Path, fingerprint: str) -> Standing:
+def result_state(target: Path, fingerprint: str) -> ResultState:
     """Tell what stands at the name of a result that is to have a fingerprint.
 
     Raises
@@ -138,10 +138,10 @@ def standing(target: Path, fingerprint: str) -> Standing:
     if not target.is_file():
         return "foreign" if target.is_dir() else "absent"
     if target.stat().st_size == 0:
-        return "torn"
+        return "incomplete"
     recorded = recorded_fingerprint(target)
     if recorded is None:
         return "foreign"
     if not is_whole(target):
-        return "torn"
+        return "incomplete"
     return "done" if recorded == fingerprint else "other"

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 
 from nightfix.condition import (
     Conditioning,
+    capture_passes,
     ceiling,
     condition_raw,
-    looks,
     mend_hot_pixels,
     passes,
 )
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
-from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
+from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fingerprint
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import CameraFacts, RawImage, read_raw
+from nightfix.read import CameraSettings, RawImage, read_raw
 from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
 from nightfix.write import (
-    TABLE,
+    FILE_FORMATS,
     Format,
     Record,
     WriteOptions,
@@ -73,7 +73,7 @@ class Result:
     hot_pixels: int | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
-    camera: CameraFacts = CameraFacts()
+    camera: CameraSettings = CameraSettings()
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -86,7 +86,7 @@ class Result:
 class Prepared:
     """A photo between two stages of its way.
 
-    ``targets`` are the results that are still to be made, by format; ``torn`` tells that
+    ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
     rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
     as read, ``hot_pixels`` of it mended, then restored.
     """
@@ -94,7 +94,7 @@ class Prepared:
     options: EnhanceOptions
     raw: RawImage
     targets: dict[Format, Path]
-    torn: bool
+    incomplete: bool
     fingerprint: str
     conditioning: Conditioning | None
     record: Record
@@ -115,7 +115,7 @@ def output_names(path: str | os.PathLike[str], options: EnhanceOptions) -> dict[
     path = Path(path)
     folder = path.parent if options.output is None else Path(options.output)
     paths = {
-        kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
+        kind: folder / f"{path.stem}{options.suffix}{FILE_FORMATS[kind].suffix}"
         for kind in options.formats
     }
     if len(set(paths.values())) < len(paths):
@@ -136,18 +136,18 @@ def missing_outputs(path: Path, options: EnhanceOptions, fingerprint: str) -> di
     """
     missing = {}
     for kind, target in output_names(path, options).items():
-        stands = "foreign" if options.overwrite else _standing(target, fingerprint)
-        if stands == "done":
+        state = "foreign" if options.overwrite else _result_state(target, fingerprint)
+        if state == "done":
             continue
-        overwrite = options.overwrite or stands == "torn"
-        check_target(target, overwrite=overwrite, source=path, ours=stands == "other")
+        overwrite = options.overwrite or state == "incomplete"
+        check_target(target, overwrite=overwrite, source=path, ours=state == "other")
         missing[kind] = target
     return missing
 
 
-def _standing(target: Path, fingerprint: str) -> Standing:
+def _result_state(target: Path, fingerprint: str) -> ResultState:
     try:
-        return standing(target, fingerprint)
+        return result_state(target, fingerprint)
     except OSError as error:
         raise OutputWriteError(target, error.strerror or str(error)) from error
 
@@ -226,7 +226,7 @@ def prepare(
     if not targets:
         outputs = tuple(output_names(path, options).values())
         return Result(path=path, outputs=outputs, skipped=True)
-    torn = any(target.exists() for target in targets.values())
+    incomplete = any(target.exists() for target in targets.values())
     raw = read_raw(path, allow_truncated=options.allow_truncated)
     for target in targets.values():
         make_folder(target)  # now, not after the network's minutes
@@ -247,7 +247,7 @@ def prepare(
         options=options,
         raw=raw,
         targets=targets,
-        torn=torn,
+        incomplete=incomplete,
         fingerprint=fingerprint,
         conditioning=conditioning,
         record=Record(fingerprint=fingerprint),
@@ -356,7 +356,7 @@ def write(prepared: Prepared) -> Result:
     started = time.perf_counter()
     options, raw = prepared.options, prepared.raw
     notes = prepared.notes
-    if any(TABLE[kind].developed for kind in prepared.targets):
+    if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
         note = choose_white_balance(raw, options.white_balance).note
         notes += (note,) if note else ()
     write_results(
@@ -369,7 +369,7 @@ def write(prepared: Prepared) -> Result:
             tone=options.tone,
             depth=options.depth,
             compression=options.compression,
-            overwrite=options.overwrite or prepared.torn,
+            overwrite=options.overwrite or prepared.incomplete,
         ),
     )
     conditioning = prepared.conditioning
@@ -378,7 +378,7 @@ def write(prepared: Prepared) -> Result:
         path=raw.path,
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
-        steps=steps if prepared.shake is None else looks(steps),
+        steps=steps if prepared.shake is None else capture_passes(steps),
         shake=prepared.shake,
         hot_pixels=prepared.hot_pixels,
         notes=notes,

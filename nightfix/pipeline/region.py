@@ -25,13 +25,13 @@ from nightfix.pipeline.fingerprint import settings_fingerprint
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.photo import hot_pixels_note, shake_note
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import Area, RawImage, read_raw
+from nightfix.read import RawImage, Rectangle, read_raw
 from nightfix.restore import blend
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-Picture = NDArray[np.float32]
+Rgb = NDArray[np.float32]
 
 #: Size of the region where none is asked for [px].
 DEFAULT_SIZE = (640, 480)
@@ -55,8 +55,8 @@ class Preview:
     network ran.
     """
 
-    before: Picture
-    after: Picture
+    before: Rgb
+    after: Rgb
     conditioning: Conditioning
     cached: bool
 
@@ -127,14 +127,14 @@ def preview(
     part = _cut(raw, around)
     if mosaic is None:
         restorer = load()
-        told = _with_shake(
+        with_shake = _with_shake(
             conditioning,
             _kept_at(cache, path, whole, weights, "shake"),
             lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
         )
         restored = restorer.restore(
             part,
-            told,
+            with_shake,
             whole.settings,
             progress,
             lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
@@ -174,17 +174,17 @@ def _with_shake(
     shake = _load_kept(kept, (KERNEL_SIZE, KERNEL_SIZE), (0, 0))
     if shake is not None:
         return replace(conditioning, blur=shake.size > 0, shake=shake if shake.size else None)
-    told = measure()
-    if told is not conditioning:
-        _keep(kept, np.zeros((0, 0), np.float32) if told.shake is None else told.shake)
-    return told
+    with_shake = measure()
+    if with_shake is not conditioning:
+        _keep(kept, np.zeros((0, 0), np.float32) if with_shake.shake is None else with_shake.shake)
+    return with_shake
 
 
-def _develop(raw: RawImage, options: EnhanceOptions) -> Picture:
+def _develop(raw: RawImage, options: EnhanceOptions) -> Rgb:
     return develop_raw(raw, white_balance=options.white_balance, tone=options.tone)
 
 
-def side_by_side(left: Picture, right: Picture) -> Picture:
+def side_by_side(left: Rgb, right: Rgb) -> Rgb:
     """Put two pictures of one height beside each other, a white line between them."""
     line = np.ones((left.shape[0], 4, 3), np.float32)
     return np.concatenate([left, line, right], axis=1)
@@ -203,7 +203,7 @@ def _middle(raw: RawImage) -> tuple[int, int, int, int]:
     return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
-def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
+def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Rectangle:
     """Return the area of the mosaic that a region of the upright picture shows.
 
     Parameters
@@ -229,7 +229,7 @@ def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
         ]
         for index in (np.arange(shape[0])[:, None], np.arange(shape[1])[None])
     )
-    return Area(
+    return Rectangle(
         top=raw.crop.top + int(rows.min()),
         left=raw.crop.left + int(columns.min()),
         height=int(np.ptp(rows)) + 1,
@@ -237,25 +237,25 @@ def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
     )
 
 
-def _around(region: Area, shape: tuple[int, ...]) -> Area:
+def _around(region: Rectangle, shape: tuple[int, ...]) -> Rectangle:
     """Return the region with its margin, on the grid of the means that hold its brightness."""
     top = max(0, region.top - _MARGIN) // _GRID * _GRID
     left = max(0, region.left - _MARGIN) // _GRID * _GRID
     bottom = min(shape[0], region.top + region.height + _MARGIN)
     right = min(shape[1], region.left + region.width + _MARGIN)
-    return Area(top=top, left=left, height=bottom - top, width=right - left)
+    return Rectangle(top=top, left=left, height=bottom - top, width=right - left)
 
 
-def _slices(area: Area) -> tuple[slice, slice]:
+def _slices(area: Rectangle) -> tuple[slice, slice]:
     return (
         slice(area.top, area.top + area.height),
         slice(area.left, area.left + area.width),
     )
 
 
-def _cut(raw: RawImage, area: Area) -> RawImage:
+def _cut(raw: RawImage, area: Rectangle) -> RawImage:
     mosaic = np.ascontiguousarray(raw.mosaic[_slices(area)])
-    return replace(raw, mosaic=mosaic, crop=Area(0, 0, area.height, area.width))
+    return replace(raw, mosaic=mosaic, crop=Rectangle(0, 0, area.height, area.width))
 
 
 def _kept_at(
@@ -275,7 +275,7 @@ def _kept_at(
     return folder / f"{name}-{what}.npy"
 
 
-def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
+def _load_kept(path: Path, *shapes: tuple[int, int]) -> Rgb | None:
     with suppress(OSError, ValueError, EOFError):
         array = np.load(path, allow_pickle=False)
         if array.shape in shapes and array.dtype == np.float32:
@@ -283,7 +283,7 @@ def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
     return None
 
 
-def _keep(path: Path, array: Picture) -> None:
+def _keep(path: Path, array: Rgb) -> None:
     """Keep an array, and no more than the newest ones; a full disk only costs the speed."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,11 @@ from .bayer import (
 from .bayer import (
     unpack_bayer as unpack_bayer,
 )
+from .decoder import (
+    start_decoder as start_decoder,
+)
 from .maker_notes import (
-    CameraFacts as CameraFacts,
+    CameraSettings as CameraSettings,
 )
 from .metadata import (
     Exposure as Exposure,
@@ -35,13 +38,13 @@ from .reader import (
     RAW_SUFFIXES as RAW_SUFFIXES,
 )
 from .reader import (
-    Area as Area,
-)
-from .reader import (
     ColorMatrix as ColorMatrix,
 )
 from .reader import (
     RawImage as RawImage,
+)
+from .reader import (
+    Rectangle as Rectangle,
 )
 from .reader import (
     apply_gain_maps as apply_gain_maps,

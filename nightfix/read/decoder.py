@@ -102,7 +102,7 @@ class Decoded:
     shutter_speed, iso_speed, aperture, focal_length : float
         0 = unknown [s, -, -, mm].
     maker_notes : mapping of str to str
-        Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_facts`; {} =
+        Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_settings`; {} =
         none, or none that could be read in time.
     """
 
@@ -164,7 +164,7 @@ def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
         return _running_child().decode(file, padding)
 
 
-def start() -> None:
+def start_decoder() -> None:
     """Start LibRaw's process, to be ready when it is needed: it takes as long as a small photo."""
     with _lock, suppress(DecoderError):  # which the first photo will meet again
         _running_child()

@@ -47,7 +47,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CameraFacts:
+class CameraSettings:
     """What a maker note says of the shot; "" and None = unknown.
 
     Attributes
@@ -77,7 +77,7 @@ class CameraFacts:
         return self.high_iso_noise_reduction.lower() not in ("", "off", "auto")
 
 
-def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
+def camera_settings(notes: Mapping[str, str]) -> CameraSettings:
     """Take the facts from a maker note's entries.
 
     Parameters
@@ -87,12 +87,12 @@ def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
 
     Returns
     -------
-    CameraFacts
+    CameraSettings
         What is not there, or not known to exifread, is unknown.
 
     Examples
     --------
-    >>> camera_facts({"MakerNote HighISONoiseReduction": "Normal"}).reduces_noise
+    >>> camera_settings({"MakerNote HighISONoiseReduction": "Normal"}).reduces_noise
     True
     """
     high_iso, long_exposure = _first(notes, _HIGH_ISO), _first(notes, _LONG_EXPOSURE)
@@ -102,7 +102,7 @@ def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
     elif "OLYMPUS" in make:
         high_iso = high_iso or other
     fujifilm = {"Off": "Single", "On": "Continuous or bracketing"}
-    return CameraFacts(
+    return CameraSettings(
         high_iso_noise_reduction=high_iso,
         long_exposure_noise_reduction=long_exposure,
         image_stabilization=_first(notes, _STABILIZATION),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightfix.read.decoder import Decoded
-from nightfix.read.maker_notes import CameraFacts
+from nightfix.read.maker_notes import CameraSettings
 from nightfix.read.tags import ExifTag, FileTags, Ifd
 
 
@@ -67,7 +67,7 @@ class Metadata:
         ``color_matrices``.
     xmp : bytes
         The XMP packet as it stands in the file; empty = absent.
-    camera : CameraFacts
+    camera : CameraSettings
         What the maker note says the camera did by itself.
     """
 
@@ -83,7 +83,7 @@ class Metadata:
     gps: tuple[ExifTag, ...]
     profile: tuple[ExifTag, ...] = ()
     xmp: bytes = b""
-    camera: CameraFacts = CameraFacts()
+    camera: CameraSettings = CameraSettings()
 
 
 _MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
@@ -100,7 +100,7 @@ _ISO_OVERFLOW = 65535
 #: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject; of TIFF/EP:
 #: BatteryLevel, TimeZoneOffset, SelfTimerMode, ImageNumber, SecurityClassification,
 #: ImageHistory, SensingMethod.
-_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723}.union(
+_COPIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723}.union(
     range(40091, 40096), {33423, 34858, 34859, 37393, 37394, 37395, 37399}
 )
 #: EXIF that TIFF/EP, and so some cameras, keep in the main directory: exposure,
@@ -171,9 +171,9 @@ def read_metadata(raw: Decoded, tags: FileTags, sensor: Ifd) -> Metadata:
         exposure=_exposure(raw, exif),
         captured=_captured(tags) or raw.captured,
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
-        image=_carried(tags.main, lambda code: code in _CARRIED),
+        image=_select(tags.main, lambda code: code in _COPIED),
         exif=_exif(tags),
-        gps=_carried(tags.gps, _GPS.__contains__),
+        gps=_select(tags.gps, _GPS.__contains__),
         profile=_profile(tags, sensor) if tags.is_dng else (),
         xmp=tags.xmp,
     )
@@ -200,7 +200,7 @@ def _captured(tags: FileTags) -> str:
     return next((date for ifd, code in places if (date := _date(ifd.text(code)))), "")
 
 
-def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
+def _select(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
     """Return the wanted tags that say something and point nowhere, ascending."""
     tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code) and code not in _POINTERS)
     return tuple(tag for tag in tags if tag.says_something)
@@ -213,7 +213,7 @@ def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
     safe = tags.main.integers(_MAKER_NOTE_SAFETY) == _SAFE
     if _MAKER_NOTE in both and not safe:
         safe = both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES)
-    return _carried(both, lambda code: safe or code != _MAKER_NOTE)
+    return _select(both, lambda code: safe or code != _MAKER_NOTE)
 
 
 def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
@@ -226,7 +226,7 @@ def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
     calibrations = [tags.main.numbers(code) for code in _CAMERA_CALIBRATIONS]
     if all(not any(c[1:4] + c[5:8]) for c in calibrations):
         wanted |= _FORWARD_MATRICES
-    return _carried(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
+    return _select(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
 
 
 def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:

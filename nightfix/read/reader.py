@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
-from nightfix.read.maker_notes import camera_facts
+from nightfix.read.maker_notes import camera_settings
 from nightfix.read.metadata import Metadata, read_metadata
 from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
 from nightfix.read.tags import FileTags, Ifd, read_tags
@@ -36,7 +36,7 @@ RAW_SUFFIXES = frozenset(
 )
 
 
-class Area(NamedTuple):
+class Rectangle(NamedTuple):
     """A rectangle of the mosaic [px]."""
 
     top: int
@@ -89,7 +89,7 @@ class RawImage:
         None, one or two.
     baseline_exposure : float
         ``mosaic * 2**baseline_exposure`` is the image in reference units [EV].
-    crop : Area
+    crop : Rectangle
         The part of the mosaic that the camera means to show.
     orientation : int
         EXIF code 1 to 8, not applied to the mosaic.
@@ -111,7 +111,7 @@ class RawImage:
     as_shot_neutral: NDArray[np.float64] | None
     color_matrices: tuple[ColorMatrix, ...]
     baseline_exposure: float
-    crop: Area
+    crop: Rectangle
     orientation: int
     metadata: Metadata
     opcodes: OpcodeLists = OpcodeLists()
@@ -155,7 +155,7 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
         padding = _missing(path, file, tags, allow_truncated=allow_truncated)
         raw = _decode(path, file, padding=padding)
     metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
-    metadata = replace(metadata, camera=camera_facts(raw.maker_notes))
+    metadata = replace(metadata, camera=camera_settings(raw.maker_notes))
     _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
@@ -484,7 +484,7 @@ def _white_level(raw: Decoded, black: float, *, is_dng: bool) -> float:
     return nominal
 
 
-def _crop(sizes: Sizes, frame: _Frame) -> Area:
+def _crop(sizes: Sizes, frame: _Frame) -> Rectangle:
     """Return the default crop, by the DNG's tags or LibRaw; the whole mosaic if unknown.
 
     A DNG counts it from the active area, LibRaw from the corner of the masked frame.
@@ -501,10 +501,10 @@ def _crop(sizes: Sizes, frame: _Frame) -> Area:
         width, height = sizes.crop_width, sizes.crop_height
     rows = np.clip(np.rint([top, top + height]), 0, sizes.height).astype(int)
     columns = np.clip(np.rint([left, left + width]), 0, sizes.width).astype(int)
-    area = Area(int(rows[0]), int(columns[0]), int(np.ptp(rows)), int(np.ptp(columns)))
+    area = Rectangle(int(rows[0]), int(columns[0]), int(np.ptp(rows)), int(np.ptp(columns)))
     # Less than a quarter a side is no crop a camera makes, but a field read wrong.
     if 4 * area.height < sizes.height or 4 * area.width < sizes.width:
-        return Area(0, 0, sizes.height, sizes.width)
+        return Rectangle(0, 0, sizes.height, sizes.width)
     return area
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Conditioning, Settings, ceiling, looks, passes
+from nightfix.condition import Conditioning, Settings, capture_passes, ceiling, passes
 from nightfix.errors import DeviceMemoryError
 from nightfix.progress import Progress, Shaken, no_progress, no_shake
 from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
@@ -272,7 +272,7 @@ class _Frame:
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
         light = self._predict(told)
-        seen = looks(len(self.schedule))
+        seen = capture_passes(len(self.schedule))
         if seen == 2:
             light.lerp_(self._predict(told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)

@@ -157,7 +157,15 @@ _SHARES = (
     "ema",
 )
 _POSITIVE = ("steps", "batch", "patch", "learning_rate", "clip", "amplified_shot_max")
-_WEIGHTS = ("brightness", "peak", "developed", "color", "later_weight", "noise_error", "blur_length")
+_WEIGHTS = (
+    "brightness",
+    "peak",
+    "developed",
+    "color",
+    "later_weight",
+    "noise_error",
+    "blur_length",
+)
 _CHOICES = {"loss": ("l1", "charbonnier", "kl"), "precision": ("bf16", "fp16", "fp32")}
 
 

@@ -21,7 +21,7 @@ from nightfix.write.dng_preview import (
     thumbnail_tags,
 )
 from nightfix.write.dng_samples import Compression, sample_directory
-from nightfix.write.exif import carried_directories, carried_image_tags
+from nightfix.write.exif import source_directories, source_image_tags
 from nightfix.write.ifd import (
     BYTE,
     LONG,
@@ -30,7 +30,7 @@ from nightfix.write.ifd import (
     SRATIONAL,
     SUB_IFDS,
     UNDEFINED,
-    Ifd,
+    IfdNode,
     ascii_tag,
     double_tag,
     rational_tag,
@@ -159,15 +159,15 @@ def scale_to_fit(raw: RawImage) -> RawImage:
     )
 
 
-def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
+def _main_directory(raw: RawImage, samples: IfdNode, record: Record) -> IfdNode:
     """Build IFD0 with everything below it."""
     metadata, crop = raw.metadata, raw.crop
     preview = make_preview(raw)
     thumbnail = shrink_picture(preview, THUMBNAIL_SIDE)
     packet = make_packet(metadata.xmp, record, developed=False)
-    return Ifd(
+    return IfdNode(
         tags=[
-            *carried_image_tags(metadata),
+            *source_image_tags(metadata),
             *(known for known in metadata.profile if known.code not in _OF_THE_SAMPLES),
             *thumbnail_tags(thumbnail),
             *_camera_tags(raw),
@@ -176,7 +176,7 @@ def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
         pieces=[thumbnail.tobytes()],
         children={
             SUB_IFDS: [samples, preview_directory(preview, metadata.captured)],
-            **carried_directories(metadata, width=crop.width, height=crop.height),
+            **source_directories(metadata, width=crop.width, height=crop.height),
         },
     )
 
@@ -210,7 +210,7 @@ def _file_name_tag(name: str) -> ExifTag:
 
 def _sample_directory(
     raw: RawImage, *, restored: bool, linear: bool, compression: Compression
-) -> Ifd:
+) -> IfdNode:
     samples, black_level, white_level = _samples(raw, linear=linear)
     tags = [
         *_level_tags(black_level, white_level, planes=samples.shape[2:]),

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop import develop_raw, undo_orientation
-from nightfix.read import Area, ExifTag, RawImage, apply_gain_maps
+from nightfix.read import ExifTag, RawImage, Rectangle, apply_gain_maps
 from nightfix.write.exif import SOFTWARE
-from nightfix.write.ifd import LONG, RATIONAL, SHORT, Ifd, ascii_tag, rational_tag, tag
+from nightfix.write.ifd import LONG, RATIONAL, SHORT, IfdNode, ascii_tag, rational_tag, tag
 
 #: Longest side of the preview and of the thumbnail, at most [px].
 PREVIEW_SIDE, THUMBNAIL_SIDE = 2048, 256
@@ -65,7 +65,7 @@ def reduce_raw(raw: RawImage, factor: int) -> RawImage:
     mosaic = _shrink_rows(_shrink_rows(raw.mosaic, factor).T, factor).T
     height, width = mosaic.shape
     top, left = min(raw.crop.top // factor, height - 1), min(raw.crop.left // factor, width - 1)
-    crop = Area(
+    crop = Rectangle(
         top,
         left,
         min(max(1, raw.crop.height // factor), height - top),
@@ -117,7 +117,7 @@ def shrink_picture(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)), np.uint8)
 
 
-def preview_directory(picture: NDArray[np.uint8], date: str) -> Ifd:
+def preview_directory(picture: NDArray[np.uint8], date: str) -> IfdNode:
     """Return the directory of a JPEG preview.
 
     References
@@ -133,7 +133,7 @@ def preview_directory(picture: NDArray[np.uint8], date: str) -> Ifd:
         subsampling="420",
     )
     name, _, version = SOFTWARE.partition(" ")
-    return Ifd(
+    return IfdNode(
         tags=[
             *_structure(picture, _JPEG, _YCBCR),
             tag(530, SHORT, 2, 2),  # YCbCrSubSampling

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.read import ExifTag
-from nightfix.write.ifd import LONG, SHORT, STRIPS, TILES, Ifd, tag
+from nightfix.write.ifd import LONG, SHORT, STRIPS, TILES, IfdNode, tag
 
 Compression = Literal["lossless", "none"]
 
@@ -22,7 +22,7 @@ _UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
 
 def sample_directory(
     samples: NDArray[np.uint16], tags: list[ExifTag], compression: Compression
-) -> Ifd:
+) -> IfdNode:
     """Build the directory of the full-resolution samples.
 
     Parameters
@@ -36,7 +36,7 @@ def sample_directory(
 
     Returns
     -------
-    Ifd
+    IfdNode
     """
     height, width = samples.shape[:2]
     planes = samples.shape[2] if samples.ndim == 3 else 1
@@ -56,7 +56,7 @@ def sample_directory(
         structure += [tag(259, SHORT, _LOSSLESS_JPEG)]
         structure += [tag(322, LONG, tile[1]), tag(323, LONG, tile[0])]  # TileWidth, TileLength
         pieces, piece_tags = _encode_tiles(samples, tile), TILES
-    return Ifd(tags=[*structure, *tags], pieces=pieces, piece_tags=piece_tags)
+    return IfdNode(tags=[*structure, *tags], pieces=pieces, piece_tags=piece_tags)
 
 
 def tile_side(side: int) -> int:

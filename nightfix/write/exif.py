@@ -13,7 +13,7 @@ from nightfix.write.ifd import (
     RATIONAL,
     SHORT,
     UNDEFINED,
-    Ifd,
+    IfdNode,
     ascii_tag,
     rational_tag,
     tag,
@@ -33,7 +33,7 @@ _DNG_SERIAL_NUMBER, _DNG_LENS_INFO = 50735, 50736
 _SOURCE_GEOMETRY = frozenset({41730, 37396, 41492})
 
 
-def carried_image_tags(metadata: Metadata) -> list[ExifTag]:
+def source_image_tags(metadata: Metadata) -> list[ExifTag]:
     """Return the main directory's tags that say something about the photo, not about its file.
 
     Make, model, date and texts of the source; Software is NightFix.
@@ -47,9 +47,9 @@ def carried_image_tags(metadata: Metadata) -> list[ExifTag]:
     ]
 
 
-def carried_directories(
+def source_directories(
     metadata: Metadata, *, width: int, height: int, added: Sequence[ExifTag] = ()
-) -> dict[int, list[Ifd]]:
+) -> dict[int, list[IfdNode]]:
     """Build the EXIF and GPS directories of a result from its source's.
 
     Tags in pixels of the source's frame are left out; a pixel size, where the source
@@ -67,8 +67,8 @@ def carried_directories(
 
     Returns
     -------
-    dict of int to list of Ifd
-        Children for an :class:`Ifd`; empty directories are left out.
+    dict of int to list of IfdNode
+        Children for an :class:`IfdNode`; empty directories are left out.
     """
     own = {
         _PIXEL_X_DIMENSION: tag(_PIXEL_X_DIMENSION, LONG, width),
@@ -77,7 +77,7 @@ def carried_directories(
     kept = [known for known in metadata.exif if known.code not in _SOURCE_GEOMETRY]
     exif = [own.get(known.code, known) for known in _completed(metadata, [*kept, *added])]
     directories = {EXIF_IFD: exif, GPS_IFD: list(metadata.gps)}
-    return {pointer: [Ifd(tags=tags)] for pointer, tags in directories.items() if tags}
+    return {pointer: [IfdNode(tags=tags)] for pointer, tags in directories.items() if tags}
 
 
 def _completed(metadata: Metadata, exif: list[ExifTag]) -> list[ExifTag]:

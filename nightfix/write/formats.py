@@ -53,7 +53,7 @@ class WriteOptions:
     overwrite: bool = False
 
 
-class Picture:
+class DevelopedPhoto:
     """A photo that is developed when a format first asks for it, and once for all of them."""
 
     def __init__(self, raw: RawImage, options: WriteOptions) -> None:
@@ -88,10 +88,10 @@ class FileFormat:
 
     suffix: str
     developed: bool
-    write: Callable[[Path, Picture, Record], None]
+    write: Callable[[Path, DevelopedPhoto, Record], None]
 
 
-def _dng(path: Path, picture: Picture, record: Record, *, linear: bool) -> None:
+def _dng(path: Path, picture: DevelopedPhoto, record: Record, *, linear: bool) -> None:
     options = picture.options
     write_dng(
         path,
@@ -104,7 +104,7 @@ def _dng(path: Path, picture: Picture, record: Record, *, linear: bool) -> None:
     )
 
 
-def _tiff(path: Path, picture: Picture, record: Record) -> None:
+def _tiff(path: Path, picture: DevelopedPhoto, record: Record) -> None:
     options = picture.options
     write_tiff(
         path,
@@ -118,7 +118,7 @@ def _tiff(path: Path, picture: Picture, record: Record) -> None:
     )
 
 
-def _picture(path: Path, picture: Picture, record: Record, *, kind: PictureFormat) -> None:
+def _picture(path: Path, picture: DevelopedPhoto, record: Record, *, kind: PictureFormat) -> None:
     options = picture.options
     write_picture(
         path,
@@ -131,7 +131,7 @@ def _picture(path: Path, picture: Picture, record: Record, *, kind: PictureForma
     )
 
 
-TABLE: dict[Format, FileFormat] = {
+FILE_FORMATS: dict[Format, FileFormat] = {
     "tiff": FileFormat(suffix=".tif", developed=True, write=_tiff),
     "dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=False)),
     "linear-dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=True)),
@@ -165,9 +165,9 @@ def write_results(
     OutputError
         If one exists already and must stay, or the operating system refuses it.
     """
-    picture = Picture(raw, options)
+    picture = DevelopedPhoto(raw, options)
     # Raws first: a developed picture takes three times the memory of its mosaic.
-    for kind in sorted(paths, key=lambda kind: TABLE[kind].developed):
+    for kind in sorted(paths, key=lambda kind: FILE_FORMATS[kind].developed):
         path = Path(paths[kind])
-        TABLE[kind].write(path, picture, record)
+        FILE_FORMATS[kind].write(path, picture, record)
         copy_sidecars(raw.path, path)

@@ -31,7 +31,7 @@ _LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ifd:
+class IfdNode:
     """One directory: its tags, the picture it describes and the directories below it.
 
     Parameters
@@ -43,14 +43,14 @@ class Ifd:
         Strips or tiles of the picture, encoded.
     piece_tags : tuple of int
         ``STRIPS`` or ``TILES``.
-    children : mapping of int to sequence of Ifd
+    children : mapping of int to sequence of IfdNode
         Directories below this one, by pointer tag.
     """
 
     tags: Sequence[ExifTag]
     pieces: Sequence[bytes] = ()
     piece_tags: tuple[int, int] = STRIPS
-    children: Mapping[int, Sequence[Ifd]] = field(default_factory=dict)
+    children: Mapping[int, Sequence[IfdNode]] = field(default_factory=dict)
 
 
 def tag(code: int, dtype: int, *values: int) -> ExifTag:
@@ -104,14 +104,14 @@ def _fraction(value: float, largest: int) -> tuple[int, int]:
     return Fraction(value).limit_denominator(max(1, limit)).as_integer_ratio()
 
 
-def write_tree(file: BinaryIO, root: Ifd) -> None:
+def write_tree(file: BinaryIO, root: IfdNode) -> None:
     """Write a whole TIFF file.
 
     Parameters
     ----------
     file : binary file
         Open for writing, at its start.
-    root : Ifd
+    root : IfdNode
         IFD0. Tags are written in ascending order; directories, values and
         pieces of the picture all start at even offsets.
 
@@ -137,7 +137,7 @@ def write_tree(file: BinaryIO, root: Ifd) -> None:
         file.write(piece + b"\0" * (len(piece) % 2))
 
 
-def _walk(node: Ifd) -> Iterator[Ifd]:
+def _walk(node: IfdNode) -> Iterator[IfdNode]:
     yield node
     for pointer in sorted(node.children):
         for child in node.children[pointer]:
@@ -148,7 +148,7 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _directory(node: Ifd, start: int, starts: Mapping[int, int], data: int) -> bytes:
+def _directory(node: IfdNode, start: int, starts: Mapping[int, int], data: int) -> bytes:
     """Encode a directory that stands at ``start`` and whose pieces begin at ``data``."""
     tags = {own.code: own for own in node.tags}
     tags |= {own.code: own for own in _pointers(node, starts, data)}
@@ -164,7 +164,7 @@ def _directory(node: Ifd, start: int, starts: Mapping[int, int], data: int) -> b
     return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + values
 
 
-def _pointers(node: Ifd, starts: Mapping[int, int], data: int) -> Iterator[ExifTag]:
+def _pointers(node: IfdNode, starts: Mapping[int, int], data: int) -> Iterator[ExifTag]:
     for pointer, children in node.children.items():
         yield tag(pointer, LONG, *(starts.get(id(child), 0) for child in children))
     if node.pieces:

@@ -15,8 +15,17 @@ from PIL.PngImagePlugin import PngInfo
 from nightfix.develop import COLOR_SPACES, icc_profile
 from nightfix.read import RawImage
 from nightfix.write.atomic import replacing
-from nightfix.write.exif import carried_directories, carried_image_tags, developed_exif
-from nightfix.write.ifd import LONG, RATIONAL, SHORT, UNDEFINED, Ifd, rational_tag, tag, write_tree
+from nightfix.write.exif import developed_exif, source_directories, source_image_tags
+from nightfix.write.ifd import (
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    IfdNode,
+    rational_tag,
+    tag,
+    write_tree,
+)
 from nightfix.write.record import Record
 from nightfix.write.xmp import make_packet
 
@@ -103,27 +112,27 @@ def _exif_block(raw: RawImage, color_space: str, shape: tuple[int, ...]) -> byte
         tag(40962, LONG, width),  # PixelXDimension
         tag(40963, LONG, height),
     ]
-    directories = carried_directories(raw.metadata, width=width, height=height, added=added)
+    directories = source_directories(raw.metadata, width=width, height=height, added=added)
     block = _encode(raw, directories)
     if len(block) > _LONGEST_EXIF:
         for children in directories.values():
             children[:] = [
-                Ifd(tags=[known for known in child.tags if known.code != _MAKER_NOTE])
+                IfdNode(tags=[known for known in child.tags if known.code != _MAKER_NOTE])
                 for child in children
             ]
         block = _encode(raw, directories)
     return b"Exif\0\0" + block if len(block) <= _LONGEST_EXIF else b""
 
 
-def _encode(raw: RawImage, directories: dict[int, list[Ifd]]) -> bytes:
+def _encode(raw: RawImage, directories: dict[int, list[IfdNode]]) -> bytes:
     file = io.BytesIO()
     tags = [
-        *carried_image_tags(raw.metadata),
+        *source_image_tags(raw.metadata),
         tag(274, SHORT, 1),  # Orientation: the pixels are turned already
         rational_tag(282, RATIONAL, [300]),
         rational_tag(283, RATIONAL, [300]),
         tag(296, SHORT, 2),  # ResolutionUnit: inch
         tag(531, SHORT, 1),  # YCbCrPositioning: centered
     ]
-    write_tree(file, Ifd(tags=tags, children=directories))
+    write_tree(file, IfdNode(tags=tags, children=directories))
     return file.getvalue()

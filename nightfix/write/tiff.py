@@ -17,14 +17,14 @@ from nightfix.parallel import in_parallel
 from nightfix.read import ExifTag, RawImage
 from nightfix.write.atomic import replacing
 from nightfix.write.dng_samples import Compression
-from nightfix.write.exif import carried_directories, carried_image_tags, developed_exif
+from nightfix.write.exif import developed_exif, source_directories, source_image_tags
 from nightfix.write.ifd import (
     BYTE,
     LONG,
     RATIONAL,
     SHORT,
     UNDEFINED,
-    Ifd,
+    IfdNode,
     rational_tag,
     tag,
     write_tree,
@@ -103,15 +103,15 @@ def write_tiff(
     height, width = rgb.shape[:2]
     rows = min(height, max(1, _STRIP_BYTES // (3 * depth // 8 * width)))
     with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
-        root = Ifd(
+        root = IfdNode(
             tags=[
-                *carried_image_tags(raw.metadata),
+                *source_image_tags(raw.metadata),
                 *_picture_tags((height, width), rows, depth, compression),
                 tag(700, BYTE, *packet),
                 tag(34675, UNDEFINED, *profile),  # ICC profile
             ],
             pieces=list(_encode_strips(rgb, rows, depth, compression)),
-            children=carried_directories(
+            children=source_directories(
                 raw.metadata,
                 width=width,
                 height=height,

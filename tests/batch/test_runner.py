@@ -259,7 +259,7 @@ class EnoughError(Exception):
 
 
 def test_a_photo_is_taken_once_it_is_complete(tmp_path):
-    from nightfix.batch.sources import gather
+    from nightfix.batch.sources import find_photos
 
     looks = 0
 
@@ -277,13 +277,13 @@ def test_a_photo_is_taken_once_it_is_complete(tmp_path):
 
     taken = []
     with pytest.raises(EnoughError):
-        for ready in watch(lambda: gather([tmp_path]), sleep=sleep):
+        for ready in watch(lambda: find_photos([tmp_path]), sleep=sleep):
             taken.append(([photo.path.name for photo in ready], looks))
     assert taken == [(["a.ARW"], 3), (["b.ARW"], 7)]
 
 
 def test_a_wrong_name_is_told_when_watching_begins(tmp_path):
-    from nightfix.batch.sources import gather
+    from nightfix.batch.sources import find_photos
 
-    ready = next(watch(lambda: gather([tmp_path / "none"]), sleep=lambda _: None))
+    ready = next(watch(lambda: find_photos([tmp_path / "none"]), sleep=lambda _: None))
     assert isinstance(ready[0].error, NightFixError)

@@ -17,7 +17,7 @@ from nightfix import __version__
 from nightfix.cli.app import app
 from nightfix.cli.boundary import BUG, EXIT_CODES, INTERRUPTED
 from nightfix.cli.commands import Commands
-from nightfix.cli.overview import OPTIONS, TABLE
+from nightfix.cli.overview import COMMANDS, OPTIONS
 from nightfix.read.reader import read_raw
 from nightfix.write.dng import write_dng
 
@@ -348,15 +348,15 @@ def test_the_help_names_every_option_of_the_program():
     assert options == set(OPTIONS)
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_says_of_a_command_what_its_own_help_begins_with(name):
     shown = runner.invoke(app, ["--help"], env={"COLUMNS": "100"})
     assert shown.exit_code == 0
-    assert " ".join(f"{name} {TABLE[name].summary}".split()) in " ".join(shown.stdout.split())
-    assert words(Commands()[name].help).startswith(TABLE[name].summary)
+    assert " ".join(f"{name} {COMMANDS[name].summary}".split()) in " ".join(shown.stdout.split())
+    assert words(Commands()[name].help).startswith(COMMANDS[name].summary)
     own = runner.invoke(app, [name, "--help"], env={"COLUMNS": "100"})
     assert own.exit_code == 0
-    assert TABLE[name].summary in words(own.stdout)
+    assert COMMANDS[name].summary in words(own.stdout)
 
 
 def test_a_mistyped_command_is_named():

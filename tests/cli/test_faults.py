@@ -274,7 +274,8 @@ def test_a_photo_that_vanishes_while_others_are_made_is_told(tmp_path: Path) -> 
     """It is there when the batch begins and gone when its turn comes."""
     first, second = (photograph(tmp_path / f"{name}.dng") for name in "ab")
     code = (
-        "import pathlib, sys; from nightfix.read import read_raw; from nightfix.pipeline import photo; from nightfix.cli import main\n"
+        "import pathlib, sys; from nightfix.read import read_raw\n"
+        "from nightfix.pipeline import photo; from nightfix.cli import main\n"
         "def read(path, **options):\n"
         "    pathlib.Path(sys.argv[3]).unlink(missing_ok=True)\n"
         "    return read_raw(path, **options)\n"

@@ -18,7 +18,7 @@ from nightfix.condition.amplification import (
 )
 from nightfix.errors import MissingMetadataError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.reader import Area, RawImage, read_raw
+from nightfix.read.reader import RawImage, Rectangle, read_raw
 
 NEUTRAL = np.array([0.5, 1.0, 0.625])
 
@@ -166,14 +166,14 @@ def test_pattern_is_that_of_the_crop() -> None:
     mosaic = gray(0.006, (65, 65))
     mosaic[1::2, 1::2] = 0.5
     raw = make_raw(mosaic, cfa_pattern="RGGB")
-    shifted = dataclasses.replace(raw, crop=Area(1, 1, 64, 64))
+    shifted = dataclasses.replace(raw, crop=Rectangle(1, 1, 64, 64))
     assert choose_amplification(shifted).ratio == pytest.approx(10, rel=0.01)
 
 
 def test_only_the_crop_counts() -> None:
     mosaic = gray(0.9)
     mosaic[32:96, 32:96] = 0.006
-    raw = dataclasses.replace(make_raw(mosaic), crop=Area(32, 32, 64, 64))
+    raw = dataclasses.replace(make_raw(mosaic), crop=Rectangle(32, 32, 64, 64))
     assert choose_amplification(raw).ratio == pytest.approx(10, rel=0.01)
 
 

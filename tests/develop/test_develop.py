@@ -16,7 +16,7 @@ from nightfix.develop.tone import KNEE, fit_gamut, natural_curve, tone_map
 from nightfix.develop.white_balance import WhiteBalance, estimate_neutral
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, shift_pattern, site_values
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 
 NEUTRAL = np.array([0.5, 1.0, 0.65])
 MATRIX = ColorMatrix(
@@ -50,7 +50,7 @@ def make_raw(mosaic: np.ndarray, **changes: Any) -> RawImage:
         "as_shot_neutral": NEUTRAL,
         "color_matrices": (MATRIX,),
         "baseline_exposure": 0.0,
-        "crop": Area(0, 0, height, width),
+        "crop": Rectangle(0, 0, height, width),
         "orientation": 1,
         "metadata": metadata,
     }
@@ -342,13 +342,13 @@ def test_development_is_upright(rng: np.random.Generator, orientation: int) -> N
 def test_crop_sees_beyond_its_border(rng: np.random.Generator, top: int, left: int) -> None:
     raw = make_raw(exposed(rng.uniform(0.1, 0.5, (40, 44))))
     whole = develop_raw(raw)
-    part = develop_raw(replace(raw, crop=Area(top, left, 15, 17)))
+    part = develop_raw(replace(raw, crop=Rectangle(top, left, 15, 17)))
     assert part == pytest.approx(whole[top : top + 15, left : left + 17], abs=1e-5)
 
 
 def test_crop_outside_the_mosaic_is_refused() -> None:
     with pytest.raises(ValueError, match="outside the mosaic"):
-        develop_raw(make_raw(np.zeros((8, 8)), crop=Area(8, 0, 4, 4)))
+        develop_raw(make_raw(np.zeros((8, 8)), crop=Rectangle(8, 0, 4, 4)))
 
 
 # --- the whole ---

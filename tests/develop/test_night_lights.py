@@ -13,7 +13,7 @@ from nightfix.develop.develop import develop_raw
 from nightfix.develop.tone import fit_gamut
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 
 NEUTRAL = np.array([0.5, 1.0, 0.55])
 #: XYZ to camera RGB of the Nikon D850's kind: it gives pure blue a negative luminance.
@@ -56,7 +56,7 @@ def raw_of(light: np.ndarray) -> RawImage:
         as_shot_neutral=NEUTRAL,
         color_matrices=(ColorMatrix(illuminant=21, matrix=MATRIX),),
         baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
+        crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=Metadata(
             make="",

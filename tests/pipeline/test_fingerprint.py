@@ -8,8 +8,8 @@ from nightfix.condition.conditioning import Settings
 from nightfix.pipeline.fingerprint import (
     is_whole,
     recorded_fingerprint,
+    result_state,
     settings_fingerprint,
-    standing,
 )
 from nightfix.pipeline.photo import EnhanceOptions
 from nightfix.write.formats import WriteOptions, write_results
@@ -91,15 +91,15 @@ def result(request, tmp_path, synthetic_raw):
 
 def test_results_carry_their_fingerprint(result):
     assert recorded_fingerprint(result) == MARK
-    assert standing(result, MARK) == "done"
-    assert standing(result, "f" * 64) == "other"
+    assert result_state(result, MARK) == "done"
+    assert result_state(result, "f" * 64) == "other"
 
 
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.0])
 def test_a_result_that_was_cut_off_is_torn(result, kept):
     data = result.read_bytes()
     result.write_bytes(data[: int(len(data) * kept)])
-    assert standing(result, MARK) == "torn"
+    assert result_state(result, MARK) == "incomplete"
 
 
 def test_wherever_a_result_is_cut_off_it_is_not_done(result):
@@ -109,15 +109,15 @@ def test_wherever_a_result_is_cut_off_it_is_not_done(result):
         {*range(0, len(data), len(data) // 60), *range(len(data) - 40, len(data) - 1)}
     ):
         result.write_bytes(data[:end])
-        assert standing(result, MARK) in ("torn", "foreign"), end
+        assert result_state(result, MARK) in ("incomplete", "foreign"), end
 
 
 def test_what_is_none_of_ours_is_foreign(tmp_path):
     path = tmp_path / "mine.tif"
     iio.imwrite(path, np.zeros((16, 16, 3), np.uint8))
-    assert standing(path, MARK) == "foreign"
-    assert standing(tmp_path, MARK) == "foreign"
-    assert standing(tmp_path / "nothing", MARK) == "absent"
+    assert result_state(path, MARK) == "foreign"
+    assert result_state(tmp_path, MARK) == "foreign"
+    assert result_state(tmp_path / "nothing", MARK) == "absent"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -133,7 +133,7 @@ def test_a_result_of_a_release_without_fingerprints_is_of_other_settings(tmp_pat
     path = tmp_path / "old.tif"
     write_results(synthetic_raw(), {"tiff": path}, Record(), WriteOptions())
     assert recorded_fingerprint(path) == ""
-    assert standing(path, MARK) == "other"
+    assert result_state(path, MARK) == "other"
 
 
 def test_what_is_no_file_has_no_fingerprint(tmp_path):

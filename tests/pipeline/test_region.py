@@ -136,9 +136,11 @@ def test_a_damaged_cache_is_only_slower(see, tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_regions_are_those_of_the_upright_picture(synthetic_raw, orientation):
     """What is cut out of the upright picture is what the area develops to."""
-    from nightfix.read.reader import Area
+    from nightfix.read.reader import Rectangle
 
-    raw = replace(synthetic_raw(shape=(60, 80)), orientation=orientation, crop=Area(4, 6, 50, 70))
+    raw = replace(
+        synthetic_raw(shape=(60, 80)), orientation=orientation, crop=Rectangle(4, 6, 50, 70)
+    )
     area = sensor_area(raw, (5, 8, 20, 12))
     picture = develop_raw(raw)[8:20, 5:25]
     np.testing.assert_allclose(develop_raw(replace(raw, crop=area)), picture, atol=1e-6)

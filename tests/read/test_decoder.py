@@ -39,7 +39,7 @@ def test_one_process_decodes_photo_after_photo(photo: Path) -> None:
 
 def test_a_process_that_was_started_ahead_is_the_one_that_decodes(photo: Path) -> None:
     decoder._close()
-    decoder.start()
+    decoder.start_decoder()
     early = decoder._child
     assert early is not None
     assert early.process.poll() is None
@@ -55,7 +55,7 @@ def test_a_process_that_cannot_be_started_ahead_is_an_error_of_the_photo(
 
     decoder._close()
     monkeypatch.setattr("subprocess.Popen", refuse)
-    decoder.start()
+    decoder.start_decoder()
     with pytest.raises(RawReadError, match="LibRaw cannot be started"):
         read_raw(photo)
 

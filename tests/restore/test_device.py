@@ -153,7 +153,14 @@ def test_tiles_are_halved_until_they_fit_a_capped_gpu(tiny_restorer, synthetic_r
 
 
 #: What may run on the device; NumPy works on the CPU alone.
-ON_THE_DEVICE = ("network.py", "restorer.py", "diffusion.py", "tiling.py", "motion/estimate.py", "motion/deconvolution.py")
+ON_THE_DEVICE = (
+    "network.py",
+    "restorer.py",
+    "diffusion.py",
+    "tiling.py",
+    "motion/estimate.py",
+    "motion/deconvolution.py",
+)
 
 
 @pytest.mark.parametrize("name", ON_THE_DEVICE)
