@@ -3,6 +3,7 @@ from .batch import Photo as Photo
 from .batch import enhance_many as enhance_many
 from .batch import find_photos as find_photos
 from .condition import Conditioning as Conditioning
+from .condition import ExposureTarget as ExposureTarget
 from .condition import Settings as Settings
 from .condition import condition_raw as condition_raw
 from .condition import mend_hot_pixels as mend_hot_pixels

@@ -119,7 +119,7 @@ class _Search:
                 found = True
                 yield Photo(path=match, folder=match.parent.relative_to(fixed))
         if not found:
-            error = PhotoNotFoundError(pattern, "no RAW file has such a name")
+            error = PhotoNotFoundError(pattern, "no RAW file matches")
             yield Photo(path=pattern, error=error)
 
     def _folder(self, root: Path) -> Iterator[Photo]:
@@ -156,7 +156,7 @@ class _Search:
         if self.suffix and path.stem.endswith(self.suffix):
             return True
         record = record_of_file(path) if path.suffix.lower() == ".dng" else None
-        return record is not None and record.restored == "True"
+        return record is not None and record.restored
 
 
 def _fixed_part(pattern: Path) -> Path:

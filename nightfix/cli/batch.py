@@ -57,7 +57,7 @@ class Batch:
             self._enhance(photos, digest, report)
             report.end()
             if not photos:
-                display.announce("nothing to do: no photo was named")
+                display.announce("nothing to do: no photos given")
         if report.code:
             raise typer.Exit(report.code)
 
@@ -66,7 +66,7 @@ class Batch:
         with Display(self.verbosity) as display:
             digest = self._digest()
             report = self._report(display, 0)
-            display.announce("watching; Ctrl-C ends it")
+            display.announce("watching for new photos; press Ctrl-C to stop")
             for photos in watch(self._find_photos):
                 report.total += len(photos)
                 self._enhance(without_clashes(photos, self.options), digest, report)

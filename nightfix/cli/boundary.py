@@ -89,7 +89,7 @@ class Boundary(TyperGroup):
         """Find the command; a photo in its place is most likely to be enhanced."""
         first = args[0]
         if first not in COMMANDS and _is_photo(first):
-            ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
+            ctx.fail(f"{first!r} is not a command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -119,7 +119,7 @@ def _exit_codes() -> Iterator[None]:
         report(error)
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt as error:
-        print("interrupted: what was finished is kept", file=sys.stderr)
+        print("interrupted; finished results are kept", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
     except (BrokenPipeError, SystemExit) as error:
         # Rich leaves, too, where the pipe is broken; whatever else leaves is not held up.
@@ -133,7 +133,10 @@ def _exit_codes() -> Iterator[None]:
         if error.errno not in _CANNOT_BE_SAID:
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        what, hint = error.strerror or str(error), "make room there; finished results are kept"
+        what, hint = (
+            error.strerror or str(error),
+            "free some space there; finished results are kept",
+        )
         refused = OutputWriteError(Path("the standard output"), what, hint)
         report(refused)
         raise typer.Exit(exit_code(refused)) from error

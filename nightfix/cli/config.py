@@ -33,7 +33,7 @@ def print_path() -> None:
 def show_config(
     ctx: typer.Context,
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With the options of this preset.")
+        str | None, typer.Option(metavar="NAME", help="Include the options of this preset.")
     ] = None,
 ) -> None:
     """Show every option that is set by the file, a preset or the environment.

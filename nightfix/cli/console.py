@@ -143,10 +143,10 @@ def left_out_line(left_out: Counter[str]) -> str:
     """Say once what of the folders is no photo.
 
     >>> left_out_line(Counter({".jpg": 12, ".xmp": 1}))
-    'left aside, no RAW photos: 12 .jpg, 1 .xmp'
+    'ignored, not RAW photos: 12 .jpg, 1 .xmp'
     """
     kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
-    return f"left aside, no RAW photos: {kinds}"
+    return f"ignored, not RAW photos: {kinds}"
 
 
 def clock(seconds: float) -> str:

@@ -25,9 +25,11 @@ class Entry(NamedTuple):
 #: In the order of the help. The summary is the beginning of the command's own help.
 COMMANDS = {
     "enhance": Entry("enhance", _PHOTOS, "Restore dark, noisy, shaken RAW photos."),
-    "preview": Entry("seeing", _PHOTOS, "Restore one region to a picture, the original beside it."),
+    "preview": Entry(
+        "preview", _PHOTOS, "Restore one region to a picture, the original beside it."
+    ),
     "compare": Entry(
-        "seeing", _PHOTOS, "Join two pictures at a line: before on the left, after on the right."
+        "compare", _PHOTOS, "Join two pictures at a line: before on the left, after on the right."
     ),
     "info": Entry(
         "info", _PHOTOS, "Show what a RAW file says and what NightFix would do with it, or did."
@@ -51,7 +53,9 @@ COMMANDS = {
     "train": Entry(
         "train", _MAKING, "Train weights from photographs, panoramas, RAW files or real pairs."
     ),
-    "evaluate": Entry("evaluate", _MAKING, "Measure weights on captures whose truth is known."),
+    "evaluate": Entry(
+        "evaluate", _MAKING, "Measure weights on photos whose clean version is known."
+    ),
 }
 
 #: Options of the program itself.

@@ -86,7 +86,7 @@ class Report:
 
     def tell_skipped(self, outcome: Outcome) -> None:
         """Tell that there was nothing to do for a photo."""
-        self.display.announce(f"{outcome.path.name}: done already with these settings")
+        self.display.announce(f"{outcome.path.name}: already done with these settings")
 
     def tell_result(self, outcome: Outcome) -> None:
         """Tell where a photo's results are."""
@@ -129,7 +129,7 @@ class Report:
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("done", plural(len(self.done), "photo"), f"in {clock(self.seconds)}")]
         rows += self._group(
-            "skipped", [(p, "done already with these settings") for p in self.skipped]
+            "skipped", [(p, "already done with these settings") for p in self.skipped]
         )
         rows += self._group("failed", [(p, _reason(p, e)) for p, e in self.failed])
         return rows
@@ -228,8 +228,8 @@ class Forecast:
             self.first = self.first or planned.error
             self._error(planned.path, planned.error)
         elif planned.skipped:
-            self.count["done already"] += 1
-            self._write(skipped_event(planned.path, []), f"{planned.path}: done already")
+            self.count["already done"] += 1
+            self._write(skipped_event(planned.path, []), f"{planned.path}: already done")
         else:
             self.count["to do"] += 1
             targets = ", ".join(map(str, planned.targets))

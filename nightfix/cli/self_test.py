@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nightfix import __version__
 from nightfix.cli.config_file import config_path
-from nightfix.condition import Settings, condition_raw
+from nightfix.condition import ExposureTarget, Settings, condition_raw
 from nightfix.errors import NightFixError, SelfTestError
 from nightfix.read import raw_from_array
 from nightfix.restore import verify_weights, weights_folder
@@ -145,7 +145,9 @@ def _try(restorer: Restorer) -> tuple[float, float, float]:
         scene, samples = _scene(side)
         raw = raw_from_array(samples, noise=(_A, _B))
         started = time.perf_counter()
-        restored = restorer.restore(raw, condition_raw(raw, ratio=_RATIO), Settings(steps=1))
+        restored = restorer.restore(
+            raw, condition_raw(raw, ExposureTarget(ratio=_RATIO)), Settings(steps=1)
+        )
         took = time.perf_counter() - started
         before = float(np.abs(samples * _RATIO - scene).mean())
         after = float(np.abs(restored.mosaic - scene).mean())

@@ -2,6 +2,9 @@ from .amplification import (
     Amplification as Amplification,
 )
 from .amplification import (
+    ExposureTarget as ExposureTarget,
+)
+from .amplification import (
     choose_amplification as choose_amplification,
 )
 from .amplification import (

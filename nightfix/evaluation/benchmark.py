@@ -241,7 +241,7 @@ def measure(case: BenchmarkCase, photo: Path) -> Measurement:
     Measurement
     """
     before = _peak_memory()
-    from nightfix.condition import Settings, condition_raw
+    from nightfix.condition import ExposureTarget, Settings, condition_raw
     from nightfix.develop import develop_raw
     from nightfix.read import read_raw
     from nightfix.restore import Restorer
@@ -257,14 +257,15 @@ def measure(case: BenchmarkCase, photo: Path) -> Measurement:
         seconds[stage] = time.perf_counter() - started
         return result
 
-    target = photo.with_suffix(".tif")
+    output = photo.with_suffix(".tif")
     raw = timed("read", lambda: read_raw(photo))
     pixels = raw.mosaic.size
-    conditioning = timed("condition", lambda: condition_raw(raw, ratio=_RATIO))
+    target = ExposureTarget(ratio=_RATIO)
+    conditioning = timed("condition", lambda: condition_raw(raw, target))
     raw = timed("restore", lambda: restorer.restore(raw, conditioning, settings))
     rgb = timed("develop", lambda: develop_raw(raw))
-    timed("write", lambda: write_tiff(target, rgb, raw, color_space="srgb", overwrite=True))
-    target.unlink()
+    timed("write", lambda: write_tiff(output, rgb, raw, color_space="srgb", overwrite=True))
+    output.unlink()
     seconds["all"] = sum(seconds.values())
     after = _peak_memory()
     return Measurement(
@@ -371,7 +372,7 @@ def measure_batch(case: BenchmarkCase) -> BatchMeasurement:
         Of the first photo that failed.
     """
     from nightfix.batch import enhance_many
-    from nightfix.condition import Settings
+    from nightfix.condition import ExposureTarget, Settings
     from nightfix.pipeline import EnhanceOptions
     from nightfix.restore import Restorer
 
@@ -380,7 +381,8 @@ def measure_batch(case: BenchmarkCase) -> BatchMeasurement:
         photo = make_photo(Path(folder) / "0.dng", case.megapixels)
         copies = [photo.with_stem(str(number)) for number in range(1, _BATCH)]
         photos = [photo, *(Path(shutil.copyfile(photo, copy)) for copy in copies)]
-        options = EnhanceOptions(ratio=_RATIO, settings=Settings(steps=case.steps))
+        exposure = ExposureTarget(ratio=_RATIO)
+        options = EnhanceOptions(exposure=exposure, settings=Settings(steps=case.steps))
         started = time.perf_counter()
         restorer = Restorer(case.weights, case.device)
         for outcome in enhance_many(photos, options, restorer=restorer):

@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.condition import choose_amplification
+from nightfix.condition import ExposureTarget, choose_amplification
 from nightfix.develop import develop_raw
 from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.pipeline.fingerprint import recorded_fingerprint
@@ -64,7 +64,7 @@ def _developed(path: Path, ratio: float | None) -> Rgb:
     raw = read_raw(path)
     if ratio is None and recorded_fingerprint(path) is not None:
         return develop_raw(raw)
-    factor = np.float32(choose_amplification(raw, ratio=ratio).ratio)
+    factor = np.float32(choose_amplification(raw, ExposureTarget(ratio=ratio)).ratio)
     return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
 
 

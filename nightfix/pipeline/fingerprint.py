@@ -18,8 +18,8 @@ from nightfix.write import record_of_file
 if TYPE_CHECKING:
     from nightfix.pipeline.options import EnhanceOptions
 
-#: What stands at a result's name: nothing, the result that is wanted, the torn rest of
-#: one, a result of other settings or of another photo, or a file that is none of ours.
+#: What a result's name holds already: nothing, the wanted result, a result that was cut off,
+#: one of other settings or of another photo, or a file that NightFix did not write.
 ResultState = Literal["absent", "done", "incomplete", "other", "foreign"]
 
 #: What is read of a photo to know it again, from either end [bytes].
@@ -63,28 +63,31 @@ def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> s
         ends = file.read(_IDENTITY)
         file.seek(max(0, size - _IDENTITY))
         ends += file.read()
-    facts = {
+    decisive = {
         "photo": [size, hashlib.sha256(ends).hexdigest()],
         "options": _changed(options),
         "weights": weights if options.restore else "",
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def _changed(options: EnhanceOptions) -> dict[str, Any]:
     """Return the options that decide pixels and are not as they are by default."""
-    chosen, default = asdict(options), asdict(type(options)())
-    for facts in (chosen, default):
-        facts["settings"] = {
-            key: value
-            for key, value in facts["settings"].items()
-            if key not in _NOT_IN_PIXELS_OF_SETTINGS
-        }
-    return {
-        key: value
-        for key, value in chosen.items()
-        if key not in _NOT_IN_PIXELS and value != default[key]
-    }
+    chosen, default = _flat(options), _flat(type(options)())
+    return {key: value for key, value in chosen.items() if value != default[key]}
+
+
+def _flat(options: EnhanceOptions) -> dict[str, Any]:
+    """Return what decides pixels, by the names that fingerprints have always used."""
+    values = asdict(options)
+    exposure = values.pop("exposure")
+    values |= {"ratio": exposure["ratio"], "ev": exposure["ev"]}
+    values["target_exposure"] = exposure["exposure_time"]
+    for name in _NOT_IN_PIXELS:
+        del values[name]
+    for name in _NOT_IN_PIXELS_OF_SETTINGS:
+        del values["settings"][name]
+    return values
 
 
 def recorded_fingerprint(path: Path) -> str | None:
@@ -128,7 +131,7 @@ def is_whole(path: Path) -> bool:
 
 
 def result_state(target: Path, fingerprint: str) -> ResultState:
-    """Tell what stands at the name of a result that is to have a fingerprint.
+    """Tell what is there already under the name of a result with this fingerprint.
 
     Raises
     ------

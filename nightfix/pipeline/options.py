@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nightfix.condition import Settings
+from nightfix.condition import ExposureTarget, Settings
 from nightfix.develop import WhiteBalance
 from nightfix.write import Compression, Depth, Format
 
@@ -30,13 +30,13 @@ class EnhanceOptions:
     overwrite : bool
         Replace results that are there.
     allow_truncated : bool
-        Take what is there of a photo that was cut off.
+        Use the readable part of a truncated photo.
     restore : bool
         False leaves the mosaic as it was read.
     hot_pixels : {"auto", "off"}
         Whether hot, dead and stuck pixels are mended before a photo is restored.
-    ratio, ev, target_exposure : float or None
-        The amplification in one of three ways [-, EV, s]; none of them meters.
+    exposure : ExposureTarget
+        How bright the picture is to be; by default the photo is metered.
     deblur : bool or None
         Whether to undo a shake; None undoes one that is found.
     settings : Settings
@@ -60,9 +60,7 @@ class EnhanceOptions:
     allow_truncated: bool = False
     restore: bool = True
     hot_pixels: Literal["auto", "off"] = "auto"
-    ratio: float | None = None
-    ev: float | None = None
-    target_exposure: float | None = None
+    exposure: ExposureTarget = field(default_factory=ExposureTarget)
     deblur: bool | None = None
     settings: Settings = field(default_factory=Settings)
     chroma: float | None = None

@@ -9,22 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightfix.condition import (
-    Conditioning,
-    capture_passes,
-    ceiling,
-    condition_raw,
-    mend_hot_pixels,
-    passes,
-)
+from nightfix.condition import Conditioning, capture_passes, passes
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fingerprint
+from nightfix.pipeline.measuring import (
+    blend_with_capture,
+    measure_photo,
+    shake_note,
+)
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import CameraSettings, RawImage, read_raw
-from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
+from nightfix.restore import DEFAULT_WEIGHTS, weights_sha256
 from nightfix.write import (
     FILE_FORMATS,
     Format,
@@ -60,7 +58,7 @@ class Result:
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    how many hot pixels were mended (``hot_pixels``, None if none were looked for), what
+    how many hot pixels were repaired (``hot_pixels``, None if none were looked for), what
     to know of it (``notes``), what its maker note says (``camera``) and the time it took
     (``timings``).
     """
@@ -87,8 +85,8 @@ class Prepared:
     """A photo between two stages of its way.
 
     ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
-    rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
-    as read, ``hot_pixels`` of it mended, then restored.
+    results which were cut off are there, and ``fingerprint`` is recorded in the new ones.
+    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored.
     """
 
     options: EnhanceOptions
@@ -230,29 +228,17 @@ def prepare(
     raw = read_raw(path, allow_truncated=options.allow_truncated)
     for target in targets.values():
         make_folder(target)  # now, not after the network's minutes
-    conditioning, mended, notes = None, None, []
-    if options.restore and options.hot_pixels == "auto":
-        raw, mended = mend_hot_pixels(raw)  # before anything is measured
-        notes += [hot_pixels_note(mended)] if mended else []
-    if options.restore:
-        conditioning = condition_raw(
-            raw,
-            ratio=options.ratio,
-            ev=options.ev,
-            target_exposure=options.target_exposure,
-            deblur=options.deblur,
-        )
-        notes += [conditioning.warning] if conditioning.warning else []
+    measured = measure_photo(raw, options) if options.restore else None
     return Prepared(
         options=options,
-        raw=raw,
+        raw=measured.raw if measured else raw,
         targets=targets,
         incomplete=incomplete,
         fingerprint=fingerprint,
-        conditioning=conditioning,
+        conditioning=measured.conditioning if measured else None,
         record=Record(fingerprint=fingerprint),
-        hot_pixels=mended,
-        notes=tuple(notes),
+        hot_pixels=measured.hot_pixels if measured else None,
+        notes=measured.notes if measured else (),
         timings=Timings(read=time.perf_counter() - started),
     )
 
@@ -289,15 +275,7 @@ def restore(
     whole = replace(options.settings, strength=100.0)
     shakes: list[float] = []
     restored = restorer.restore(raw, conditioning, whole, progress, shakes.append)
-    ratio = conditioning.amplification.ratio
-    restored = blend(
-        raw,
-        restored,
-        ratio=ratio,
-        strength=options.settings.strength,
-        chroma=options.chroma,
-        ceiling=ceiling(raw, ratio, options.settings),
-    )
+    restored = blend_with_capture(raw, restored, conditioning, options)
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(
         prepared,
@@ -309,38 +287,24 @@ def restore(
     return replace(shaken, record=_record(shaken, conditioning, restorer))
 
 
-def hot_pixels_note(count: int) -> str:
-    """Return what a user is told of hot, dead and stuck pixels that were mended."""
-    what = "pixel that was hot or dead was" if count == 1 else "pixels that were hot or dead were"
-    return f"{count} {what} mended; --hot-pixels off keeps them"
-
-
-def shake_note(length: float, deblur: bool | None) -> str:
-    """Return what a user is told of a shake of some length [px] that was undone."""
-    if deblur:
-        return f"a shake of some {length:.0f} px was undone"
-    return f"a shake of some {length:.0f} px was found and undone; --no-deblur keeps it"
-
-
 def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
     """Write down how a result is made."""
-    settings, noise = prepared.options.settings, conditioning.noise
-    chroma = prepared.options.chroma
+    settings = prepared.options.settings
     return Record(
-        restored="True",
+        restored=True,
         weights=restorer.info.name,
         weights_sha256=restorer.info.sha256,
-        ratio=repr(conditioning.amplification.ratio),
-        steps=str(settings.steps or "auto"),
-        strength=f"{settings.strength:g}",
-        chroma="" if chroma is None else f"{chroma:g}",
-        headroom=f"{settings.headroom:g}",
-        seed=str(settings.seed),
-        deterministic=str(settings.deterministic),
-        deblur="" if conditioning.blur is None else str(conditioning.blur),
-        hot_pixels="" if prepared.hot_pixels is None else str(prepared.hot_pixels),
-        shake="" if prepared.shake is None else f"{prepared.shake:.1f}",
-        noise=f"{noise.a!r} {noise.b!r}",
+        ratio=conditioning.amplification.ratio,
+        steps=settings.steps,
+        strength=settings.strength,
+        chroma=prepared.options.chroma,
+        headroom=settings.headroom,
+        seed=settings.seed,
+        deterministic=settings.deterministic,
+        deblur=conditioning.blur,
+        hot_pixels=prepared.hot_pixels,
+        shake=prepared.shake,
+        noise=(conditioning.noise.a, conditioning.noise.b),
         computed=f"{restorer.device} {precision(restorer)}",
         fingerprint=prepared.fingerprint,
     )

@@ -18,15 +18,14 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, ceiling, condition_raw, mend_hot_pixels
+from nightfix.condition import Conditioning, ceiling
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
+from nightfix.pipeline.measuring import blend_with_capture, measure_photo, shake_note
 from nightfix.pipeline.options import EnhanceOptions
-from nightfix.pipeline.photo import hot_pixels_note, shake_note
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import RawImage, Rectangle, read_raw
-from nightfix.restore import blend
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
@@ -105,31 +104,22 @@ def preview(
         As for :func:`nightfix.pipeline.photo.enhance`.
     """
     path, cache = Path(path), None if cache is None else Path(cache)
-    captured = raw = read_raw(path)
-    region = sensor_area(raw, crop or _middle(raw))
-    if options.hot_pixels == "auto":
-        raw, mended = mend_hot_pixels(raw)
-        if mended:
-            announce(f"note: {hot_pixels_note(mended)}")
-    conditioning = condition_raw(
-        raw,
-        ratio=options.ratio,
-        ev=options.ev,
-        target_exposure=options.target_exposure,
-        deblur=options.deblur,
-    )
-    if conditioning.warning:
-        announce(f"note: {conditioning.warning}")
+    captured = read_raw(path)
+    region = sensor_area(captured, crop or _middle(captured))
+    raw, conditioning, _, notes = measure_photo(captured, options)
+    for note in notes:
+        announce(f"note: {note}")
     whole = replace(options, settings=replace(options.settings, strength=100.0), chroma=None)
     around = _around(region, raw.mosaic.shape)
-    kept = _kept_at(cache, path, whole, weights, "-".join(map(str, around)))
+    key = _cache_key(cache, path, whole, weights)
+    kept = key.with_name(f"{key.name}-{'-'.join(map(str, around))}.npy")
     mosaic = _load_kept(kept, (around.height, around.width))
     part = _cut(raw, around)
     if mosaic is None:
         restorer = load()
         with_shake = _with_shake(
             conditioning,
-            _kept_at(cache, path, whole, weights, "shake"),
+            key.with_name(f"{key.name}-shake.npy"),
             lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
         )
         restored = restorer.restore(
@@ -142,16 +132,9 @@ def preview(
         _keep(kept, restored.mosaic)
     else:
         restored = replace(part, mosaic=mosaic)
+    mixed = blend_with_capture(part, restored, conditioning, options)
     ratio = conditioning.amplification.ratio
     highest = ceiling(raw, ratio, options.settings)
-    mixed = blend(
-        part,
-        restored,
-        ratio=ratio,
-        strength=options.settings.strength,
-        chroma=options.chroma,
-        ceiling=highest,
-    )
     amplified = np.minimum(captured.mosaic * np.float32(ratio), np.float32(highest))
     frame = replace(captured, mosaic=amplified, crop=region)
     before = _develop(frame, options)
@@ -258,21 +241,16 @@ def _cut(raw: RawImage, area: Rectangle) -> RawImage:
     return replace(raw, mosaic=mosaic, crop=Rectangle(0, 0, area.height, area.width))
 
 
-def _kept_at(
-    cache: Path | None, path: Path, options: EnhanceOptions, weights: str, what: str
-) -> Path:
-    """Return where a region or the shake is kept: by all that decides it."""
+def _cache_key(cache: Path | None, path: Path, options: EnhanceOptions, weights: str) -> Path:
+    """Return the beginning of the names of what is kept: by all that decides it."""
     network = EnhanceOptions(
         hot_pixels=options.hot_pixels,
-        ratio=options.ratio,
-        ev=options.ev,
-        target_exposure=options.target_exposure,
+        exposure=options.exposure,
         deblur=options.deblur,
         settings=options.settings,
     )
     folder = cache or platformdirs.user_cache_path("nightfix") / "previews"
-    name = settings_fingerprint(path, network, weights)[:32]
-    return folder / f"{name}-{what}.npy"
+    return folder / settings_fingerprint(path, network, weights)[:32]
 
 
 def _load_kept(path: Path, *shapes: tuple[int, int]) -> Rgb | None:

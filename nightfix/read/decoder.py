@@ -205,10 +205,10 @@ class _Child:
         except EOFError as error:
             self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
-            raise DecoderError("crash", f"makes LibRaw crash ({code})") from error
+            raise DecoderError("crash", f"LibRaw crashed on it ({code})") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             self.close()
-            raise DecoderError("crash", "makes LibRaw answer nonsense") from error
+            raise DecoderError("crash", "LibRaw returned invalid data") from error
         except DecoderError:
             raise
         except BaseException:

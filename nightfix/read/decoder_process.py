@@ -149,7 +149,7 @@ def _require_plausible_size(size: int, sizes: rawpy.ImageSizes) -> None:
     if pixels > MAX_PIXELS:
         raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
     if 8 * size < MIN_BITS_PER_PIXEL * pixels:
-        raise DecoderError("declared", f"cut off: {size} bytes for {pixels} pixels")
+        raise DecoderError("declared", f"truncated: {size} bytes for {pixels} pixels")
 
 
 def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:

@@ -159,7 +159,7 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
     _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
-        raise RawReadError(path, "cut off: its lower part holds no data", _INSIST)
+        raise RawReadError(path, "truncated: its lower part holds no data", _INSIST)
     return _raw_image(path, raw.samples, raw, tags, metadata)
 
 
@@ -288,12 +288,12 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         what = f"cannot be read: {error.strerror or error}"
         raise RawReadError(path, what, "check the file's permissions and the disk") from error
     except ValueError as error:  # a NUL in the name
-        raise RawReadError(path, "not a name of a file", "check the name") from error
+        raise RawReadError(path, "not a valid file name", "check the name") from error
 
 
-_COPY_AGAIN = "copy it again from the card, or from a backup"
-_INSIST = f"{_COPY_AGAIN}; --allow-truncated takes what is there"
-_NOT_RAW = "give a camera's RAW file, such as .ARW, .CR3, .NEF or .DNG"
+_COPY_AGAIN = "copy it again from the card or a backup"
+_INSIST = f"{_COPY_AGAIN}, or use --allow-truncated to read what is there"
+_NOT_RAW = "give a camera RAW file, such as .ARW, .CR3, .NEF or .DNG"
 
 #: Largest file that is read; TIFF, and so nearly all formats of cameras, ends there [bytes].
 _MAX_FILE = 4 << 30
@@ -306,11 +306,11 @@ def _missing(path: Path, file: BinaryIO, tags: FileTags, *, allow_truncated: boo
     """Return how many bytes a file lacks; refuse one that lacks any unless that is allowed."""
     size, declared = file.seek(0, os.SEEK_END), declared_size(file, tags)
     if size > _MAX_FILE:
-        raise RawReadError(path, f"{size} bytes, more than a camera's file has", _NOT_RAW)
+        raise RawReadError(path, f"{size} bytes, larger than any camera file", _NOT_RAW)
     if declared <= size:
         return 0
     if not allow_truncated or declared > min(_MOST_MISSING * size, _MAX_FILE):
-        what = f"cut off: {size} bytes of at least {declared}"
+        what = f"truncated: {size} of at least {declared} bytes"
         raise RawReadError(path, what, _COPY_AGAIN if allow_truncated else _INSIST)
     return declared - size
 
@@ -323,14 +323,14 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
         what, hint = {
             "unknown": ("not a RAW file of a known camera", _NOT_RAW),
             "damaged": (
-                "damaged, cut off, or no RAW file",
+                "damaged, truncated or not a RAW file",
                 _COPY_AGAIN if path.suffix.lower() in RAW_SUFFIXES else _NOT_RAW,
             ),
             "declared": (str(error), _COPY_AGAIN),
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),
             "crash": (str(error), _COPY_AGAIN),
-            "start": (str(error), "close other programs, or raise this one's limits (ulimit)"),
+            "start": (str(error), "close other programs, or raise the limits of this one (ulimit)"),
         }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
         raise RawReadError(path, what, hint) from error
 
@@ -380,7 +380,9 @@ def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
     letters = "".join(raw.color_desc[index : index + 1] for index in raw.sites)
     if raw.num_colors != 3:
         colors = raw.color_desc
-        raise UnsupportedSensorError(path, f"a sensor of the colors {colors}, not red, green, blue")
+        raise UnsupportedSensorError(
+            path, f"a sensor with the colors {colors} instead of red, green and blue"
+        )
     if letters not in CFA_PATTERNS:
         raise UnsupportedSensorError(path, f"a color filter array of {letters}, not Bayer")
     return letters
@@ -398,9 +400,11 @@ def _name_of_stack(tags: FileTags) -> str:
     """Say what a file with several values a pixel is."""
     make = tags.main.text(271).lower()
     if tags.is_dng:
-        return "a Linear DNG without a trace of its mosaic: reduced, corrected or denoised before"
+        return (
+            "a Linear DNG whose mosaic cannot be recovered: downsized, corrected or denoised before"
+        )
     if make.startswith(("canon", "nikon")):
-        return "an sRAW, mRAW or small RAW: reduced in the camera, already demosaiced"
+        return "an sRAW, mRAW or small RAW: downsized in the camera, already demosaiced"
     return "a Foveon or other sensor with all colors at each pixel"
 
 

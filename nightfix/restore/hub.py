@@ -82,11 +82,13 @@ def download_weights(
         raise WeightsDownloadError(
             name,
             "not in the registry",
-            did_you_mean(name, REPOSITORIES, "name its repository: --repo-id OWNER/NAME"),
+            did_you_mean(name, REPOSITORIES, "give its repository with --repo-id OWNER/NAME"),
         )
     if not name or Path(name).name != name or name.startswith("."):
         raise WeightsDownloadError(
-            name, "not a plain name", "such as mine; the repository is --repo-id OWNER/NAME"
+            name,
+            "not a plain name",
+            "use a plain name; the repository goes into --repo-id OWNER/NAME",
         )
     repo_id, revision = repo_id or (known or ("", ""))[0], revision or (known or ("", None))[1]
     target = weights_folder() / f"{name}.safetensors"
@@ -102,8 +104,8 @@ def download_weights(
         with _through(proxy):
             found = _find(url)
             if (found.size or 0) > MAX_FILE:
-                what = f"{found.size} bytes, too large for weights of NightFix"
-                raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another")
+                what = f"{found.size} bytes, too large for NightFix weights"
+                raise WeightsDownloadError(name, what, "use another --repo-id OWNER/NAME")
             part = target.with_name(f".{name}-{_word(found.etag)}.part")
             part.parent.mkdir(parents=True, exist_ok=True)
             if found.etag is None:  # what is there may be of another file
@@ -124,8 +126,8 @@ def download_weights(
         check_file(part)
     except WeightsIntegrityError as error:
         part.unlink()
-        what = f"{repo_id} has a file of that name, but not of weights; it was deleted"
-        raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another") from error
+        what = f"the file in {repo_id} is not a weights file; it was deleted"
+        raise WeightsDownloadError(name, what, "use another --repo-id OWNER/NAME") from error
     part.replace(target)
     return target
 
@@ -238,12 +240,12 @@ def _explain(
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
     if isinstance(error, (RepositoryNotFoundError, EntryNotFoundError)):
-        what = f"the repository {repo_id} or its file {target.name} is not there, or not public"
-        hint = "--repo-id OWNER/NAME names another; HF_TOKEN opens private ones"
+        what = f"the repository {repo_id} or its file {target.name} does not exist or is not public"
+        hint = "use another --repo-id OWNER/NAME; private ones need HF_TOKEN"
         return WeightsDownloadError(name, what, hint)
     said = str(error).splitlines() or [type(error).__name__]
     why = "HF_HUB_OFFLINE is set" if _is_offline(error) else said[0]
-    hint = f"without a network: fetch {url} elsewhere and put it at {target}"
+    hint = f"to do it by hand, download {url} elsewhere and save it as {target}"
     return WeightsDownloadError(name, f"cannot be fetched from {repo_id}: {why}", hint)
 
 

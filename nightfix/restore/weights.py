@@ -177,7 +177,7 @@ def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denois
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise WeightsIntegrityError(path, "its tensors do not fit its configuration") from error
     if not all(bool(torch.isfinite(value).all()) for value in network.parameters()):
-        raise WeightsIntegrityError(path, "damaged: some of its numbers are none")
+        raise WeightsIntegrityError(path, "damaged: it contains values that are not numbers")
     return network.eval().requires_grad_(False), info
 
 
@@ -191,7 +191,7 @@ _MAX_NUMBER, _MAX_LEVELS = 1024, 8
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE:
-            raise WeightsIntegrityError(path, "too large for weights of NightFix")
+            raise WeightsIntegrityError(path, "too large for NightFix weights")
         return path.read_bytes()
     except OSError as error:
         raise WeightsIntegrityError(path, f"cannot be read: {error.strerror}") from error
@@ -211,7 +211,7 @@ def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
             raise TypeError("facts of the wrong kind")
         return info
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
+        raise WeightsIntegrityError(path, "not a NightFix weights file") from error
 
 
 def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -221,7 +221,7 @@ def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
     try:
         return load(data)
     except (SafetensorError, ValueError) as error:
-        raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
+        raise WeightsIntegrityError(path, "not a NightFix weights file") from error
 
 
 def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
@@ -235,7 +235,7 @@ def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
     numbers = [number for key, number in keywords.items() if key not in ("widths", "backbone")]
     numbers += widths if isinstance(widths, list) and len(widths) <= _MAX_LEVELS else [None]
     if not all(isinstance(number, int) and 0 <= number <= _MAX_NUMBER for number in numbers):
-        raise WeightsIntegrityError(path, "its configuration is not one of a network")
+        raise WeightsIntegrityError(path, "its network configuration is invalid")
     try:
         return NetworkConfig(**{**keywords, "widths": tuple(keywords["widths"])})
     except (KeyError, TypeError) as error:

@@ -164,6 +164,6 @@ def check_target(
     if path.is_dir():
         raise OutputWriteError(path, "is a folder")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise OutputWriteError(path, "is the photo itself, which is never written to")
+        raise OutputWriteError(path, "is the photo itself, which is never overwritten")
     if not overwrite and os.path.lexists(path):
         raise OutputExistsError(path, ours=ours)

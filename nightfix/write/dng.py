@@ -120,7 +120,7 @@ def write_dng(
         if restored or linear:
             raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
         samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
-        root = _main_directory(raw, samples, record or Record(restored=str(restored)))
+        root = _main_directory(raw, samples, record or Record(restored=restored))
         with temporary.open("wb") as file:
             write_tree(file, root)
 

@@ -96,7 +96,7 @@ def _dng(path: Path, picture: DevelopedPhoto, record: Record, *, linear: bool) -
     write_dng(
         path,
         picture.raw,
-        restored=record.restored == "True",
+        restored=record.restored,
         linear=linear,
         compression=options.compression,
         record=record,

@@ -13,6 +13,7 @@ from nightfix.batch.planning import plan, seconds_per_pixel, with_sizes
 from nightfix.batch.runner import enhance_many, without_clashes
 from nightfix.batch.sources import Photo
 from nightfix.batch.watching import watch
+from nightfix.condition import ExposureTarget
 from nightfix.errors import NightFixError, OutputClashError, OutputExistsError, RawReadError
 from nightfix.pipeline.photo import EnhanceOptions, enhance
 from nightfix.write.dng import write_dng
@@ -80,11 +81,13 @@ def test_a_missing_format_is_added(photos, options, tiny_restorer):
 
 def test_results_of_other_settings_are_kept_and_told(photos, options, tiny_restorer):
     list(enhance_many(photos[:1], options, restorer=tiny_restorer))
-    other = EnhanceOptions(output=options.output, ratio=3)
+    other = EnhanceOptions(output=options.output, exposure=ExposureTarget(ratio=3))
     (outcome,) = enhance_many(photos[:1], other, restorer=tiny_restorer)
     assert isinstance(outcome.error, OutputExistsError)
     assert "other settings" in outcome.error.message
-    overwrite = EnhanceOptions(output=options.output, ratio=3, overwrite=True)
+    overwrite = EnhanceOptions(
+        output=options.output, exposure=ExposureTarget(ratio=3), overwrite=True
+    )
     (outcome,) = enhance_many(photos[:1], overwrite, restorer=tiny_restorer)
     assert outcome.error is None
 

@@ -58,7 +58,7 @@ def test_the_output_folder_is_not_searched(card):
 
 
 def test_results_of_another_suffix_are_known(card, synthetic_raw):
-    write_dng(card / "a-other.dng", synthetic_raw(), restored=True, record=Record(restored="True"))
+    write_dng(card / "a-other.dng", synthetic_raw(), restored=True, record=Record(restored=True))
     assert names(find_photos([card]), card) == ["a.ARW"]
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from nightfix.batch.runner import Outcome
 from nightfix.cli.app import app
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings, condition_raw
 from nightfix.errors import RawReadError
 from nightfix.evaluation import benchmark
@@ -55,7 +56,7 @@ def test_lamps_count_alike_in_windows_computed_together_and_alone(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = read_raw(make_photo(tmp_path / "photo.dng", 1.2))
-    told = condition_raw(raw, ratio=benchmark._RATIO)
+    told = condition_raw(raw, ExposureTarget(ratio=benchmark._RATIO))
     counted = []
     for together in (tiling._together, lambda windows, _: ([window] for window in windows)):
         monkeypatch.setattr(tiling, "_together", together)

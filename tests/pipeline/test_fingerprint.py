@@ -4,6 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings
 from nightfix.pipeline.fingerprint import (
     is_whole,
@@ -32,7 +33,7 @@ def fingerprint(path, **changes) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ratio": 16.0},
+        {"exposure": ExposureTarget(ratio=16.0)},
         {"restore": False},
         {"hot_pixels": "off"},
         {"chroma": 50.0},
@@ -80,7 +81,7 @@ def test_a_moved_photo_is_the_same(photo):
 
 def write(path, raw):
     kind = {".jpg": "jpeg", ".tif": "tiff"}.get(path.suffix, path.suffix[1:])
-    write_results(raw, {kind: path}, Record(restored="True", fingerprint=MARK), WriteOptions())
+    write_results(raw, {kind: path}, Record(restored=True, fingerprint=MARK), WriteOptions())
     return path
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings
 from nightfix.develop.develop import develop_raw
 from nightfix.errors import CropError
@@ -14,7 +15,7 @@ from nightfix.pipeline.region import preview, sensor_area, side_by_side
 from nightfix.restore.motion.deconvolution import shake
 from nightfix.write.dng import write_dng
 
-OPTIONS = EnhanceOptions(ratio=16, settings=Settings(steps=1))
+OPTIONS = EnhanceOptions(exposure=ExposureTarget(ratio=16), settings=Settings(steps=1))
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def whole(photo, tiny_restorer, options=OPTIONS):
     from nightfix.read.reader import read_raw
 
     raw = read_raw(photo)
-    restored = tiny_restorer.restore(raw, condition_raw(raw, ratio=16), options.settings)
+    restored = tiny_restorer.restore(
+        raw, condition_raw(raw, ExposureTarget(ratio=16)), options.settings
+    )
     return develop_raw(restored, tone=options.tone)
 
 
@@ -91,7 +94,7 @@ def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, mo
     first, _ = see(options, announce=told.append)
     second, _ = see(options, crop=(20, 10, 100, 60))
     assert len(looks) == 1
-    assert any("px was found and undone" in note for note in told) == shaken
+    assert any("--no-deblur keeps it" in note for note in told) == shaken
     expected = whole(photo, tiny_restorer, options)
     assert np.abs(first.after - expected[30:90, 40:140]).max() < 2e-3
     assert np.abs(second.after - expected[10:70, 20:120]).max() < 2e-3
@@ -111,7 +114,7 @@ def test_strengths_take_no_further_pass(see):
 @pytest.mark.parametrize(
     "other",
     [
-        {"options": replace(OPTIONS, ratio=8)},
+        {"options": replace(OPTIONS, exposure=ExposureTarget(ratio=8))},
         {"options": replace(OPTIONS, settings=Settings(steps=2))},
         {"options": replace(OPTIONS, deblur=True)},
         {"crop": (300, 200, 100, 60)},

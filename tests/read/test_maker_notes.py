@@ -26,7 +26,7 @@ from dng_files import (
 )
 
 from nightfix.batch import events
-from nightfix.condition import condition_raw
+from nightfix.condition import ExposureTarget, condition_raw
 from nightfix.pipeline import EnhanceOptions, enhance
 from nightfix.read import CameraSettings, decoder, decoder_process, read_raw
 from nightfix.read.maker_notes import KEYS, camera_settings
@@ -119,7 +119,7 @@ def test_entries_become_facts(notes: dict[str, str], facts: CameraSettings) -> N
 def test_noise_reduced_in_the_camera_is_a_note(tmp_path: Path, strength: int, warns: bool) -> None:
     """The dark frame that is subtracted in all three of them is none."""
     path = with_note(tmp_path / "photo.dng", "NIKON", nikon_note(strength))
-    warning = condition_raw(read_raw(path), ratio=2.0).warning
+    warning = condition_raw(read_raw(path), ExposureTarget(ratio=2.0)).warning
     assert ("high-ISO noise reduction was on" in warning) == warns
 
 

@@ -43,7 +43,7 @@ def test_preview_writes_a_png_and_replaces_its_own(run, photo, tiny_weights):
         target = photo.with_name("photo_preview.png")
         assert result.stdout == f"{target}\n"
         assert iio.imread(target).shape == (40, 124, 3)
-    assert "kept from before" in result.stderr
+    assert "from the cache" in result.stderr
 
 
 def test_preview_replaces_nobody_else_s(run, photo, tiny_weights, tmp_path):
