@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nightfix.read import declared_size, read_tags
+from nightfix.read import declared_size, end_of_pieces, read_tags
 from nightfix.write import record_of_file
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _IDENTITY = 1 << 16
 #: Options that say where results go and how they are made, not what is in them.
 _NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
-
-_STRIPS, _TILES = (273, 279), (324, 325)
 
 
 def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
@@ -121,13 +119,7 @@ def is_whole(path: Path) -> bool:
         tags = read_tags(file)
         if head[4:8] == b"ftyp":
             return declared_size(file, tags) <= size
-    ends = [
-        offset + count
-        for ifd in tags.images
-        for offsets, counts in (_STRIPS, _TILES)
-        for offset, count in zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
-    ]
-    return max(ends, default=0) <= size
+    return end_of_pieces(tags.images) <= size
 
 
 def result_state(target: Path, fingerprint: str) -> ResultState:

@@ -64,6 +64,9 @@ from .reader import (
 from .reader import (
     to_dn as to_dn,
 )
+from .tag_names import (
+    Tag as Tag,
+)
 from .tags import (
     ExifTag as ExifTag,
 )
@@ -72,4 +75,7 @@ from .tags import (
 )
 from .truncation import (
     declared_size as declared_size,
+)
+from .truncation import (
+    end_of_pieces as end_of_pieces,
 )

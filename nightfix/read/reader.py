@@ -22,6 +22,7 @@ from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
 from nightfix.read.maker_notes import camera_settings
 from nightfix.read.metadata import Metadata, read_metadata
 from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.read.tag_names import Tag
 from nightfix.read.tags import FileTags, Ifd, read_tags
 from nightfix.read.truncation import declared_size, ends_without_data, sensor_images
 
@@ -175,15 +176,14 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with _open(path) as file:
         tags = read_tags(file)
         _missing(path, file, tags, allow_truncated=False)
-    sizes = [(ifd.number(_HEIGHT) or 0, ifd.number(_WIDTH) or 0) for ifd in tags.images]
+    sizes = [
+        (ifd.number(Tag.IMAGE_LENGTH) or 0, ifd.number(Tag.IMAGE_WIDTH) or 0) for ifd in tags.images
+    ]
     height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0.0, 0.0))
     if height * width:
         return int(height), int(width)
     rows, columns = read_raw(path).mosaic.shape
     return rows, columns
-
-
-_WIDTH, _HEIGHT = 256, 257
 
 
 def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -398,7 +398,7 @@ def _name_of_pattern(shape: tuple[int, int] | None) -> str:
 
 def _name_of_stack(tags: FileTags) -> str:
     """Say what a file with several values a pixel is."""
-    make = tags.main.text(271).lower()
+    make = tags.main.text(Tag.MAKE).lower()
     if tags.is_dng:
         return (
             "a Linear DNG whose mosaic cannot be recovered: downsized, corrected or denoised before"
@@ -433,7 +433,8 @@ class _Frame(NamedTuple):
         """Find the directory by the size of the frame."""
         sizes = raw.sizes
         for ifd in sensor_images(tags) if tags.is_dng else ():
-            if (ifd.number(257), ifd.number(256)) == (sizes.raw_height, sizes.raw_width):
+            size = ifd.number(Tag.IMAGE_LENGTH), ifd.number(Tag.IMAGE_WIDTH)
+            if size == (sizes.raw_height, sizes.raw_width):
                 top, left = (*ifd.integers(_ACTIVE_AREA), 0, 0)[:2]
                 return cls(ifd, sizes.top_margin - top, sizes.left_margin - left)
         return cls(Ifd(), 0, 0)
@@ -534,7 +535,6 @@ def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
 
 #: LibRaw's flip bits (1 mirror columns, 2 mirror rows, 4 transpose first) as EXIF codes.
 _ORIENTATION_OF_FLIP = (1, 2, 4, 3, 5, 8, 6, 7)
-_ORIENTATION = 274
 
 
 def _orientation(raw: Decoded, tags: FileTags) -> int:
@@ -543,7 +543,7 @@ def _orientation(raw: Decoded, tags: FileTags) -> int:
     A DNG's own tag: LibRaw reads an invalid 0 there as a quarter turn. Elsewhere LibRaw,
     which knows the makers that state it in other places.
     """
-    code = tags.main.number(_ORIENTATION)
+    code = tags.main.number(Tag.ORIENTATION)
     if tags.is_dng or code == 0:
         return int(code) if code in range(1, 9) and code else 1
     flip = raw.sizes.flip
@@ -553,14 +553,10 @@ def _orientation(raw: Decoded, tags: FileTags) -> int:
 # ---------------------------------------------------------------------------------------
 # Color
 
-_COLOR_MATRICES = ((50721, 50778, 50723), (50722, 50779, 50724))
-_ANALOG_BALANCE, _AS_SHOT_NEUTRAL, _AS_SHOT_WHITE_XY, _BASELINE_EXPOSURE = (
-    50727,
-    50728,
-    50729,
-    50730,
+_COLOR_MATRICES = (
+    (Tag.COLOR_MATRIX_1, Tag.CALIBRATION_ILLUMINANT_1, Tag.CAMERA_CALIBRATION_1),
+    (Tag.COLOR_MATRIX_2, Tag.CALIBRATION_ILLUMINANT_2, Tag.CAMERA_CALIBRATION_2),
 )
-_CALIBRATION_SIGNATURE, _PROFILE_SIGNATURE = 50931, 50932
 _D65 = 21
 #: No BaselineExposure in use comes near this; beyond it the tag is damaged [EV].
 _MAX_BASELINE_EXPOSURE = 16.0
@@ -588,9 +584,11 @@ def _dng_matrix(main: Ifd, code: int, calibration: int) -> NDArray[np.float64] |
     if matrix is None:
         return None
     own = _square(main, calibration)
-    if own is not None and main.text(_CALIBRATION_SIGNATURE) == main.text(_PROFILE_SIGNATURE):
+    if own is not None and main.text(Tag.CAMERA_CALIBRATION_SIGNATURE) == main.text(
+        Tag.PROFILE_CALIBRATION_SIGNATURE
+    ):
         matrix = own @ matrix
-    balance = np.array(main.numbers(_ANALOG_BALANCE))
+    balance = np.array(main.numbers(Tag.ANALOG_BALANCE))
     return np.diag(balance) @ matrix if balance.shape == (3,) and (balance > 0).all() else matrix
 
 
@@ -607,9 +605,9 @@ def _as_shot_neutral(
     raw: Decoded, tags: FileTags, color_matrices: tuple[ColorMatrix, ...]
 ) -> NDArray[np.float64] | None:
     """Return camera RGB of white, green = 1: by the DNG's tags, else LibRaw's gains."""
-    white_xy = tags.main.numbers(_AS_SHOT_WHITE_XY)
-    if tags.is_dng and _AS_SHOT_NEUTRAL in tags.main:
-        neutral = np.array(tags.main.numbers(_AS_SHOT_NEUTRAL))
+    white_xy = tags.main.numbers(Tag.AS_SHOT_WHITE_XY)
+    if tags.is_dng and Tag.AS_SHOT_NEUTRAL in tags.main:
+        neutral = np.array(tags.main.numbers(Tag.AS_SHOT_NEUTRAL))
     elif tags.is_dng and len(white_xy) == 2 and white_xy[1] > 0 and len(color_matrices) == 1:
         x, y = white_xy
         neutral = color_matrices[0].matrix @ np.array([x / y, 1.0, (1 - x - y) / y])
@@ -621,5 +619,5 @@ def _as_shot_neutral(
 
 
 def _baseline_exposure(tags: FileTags) -> float:
-    value = tags.main.number(_BASELINE_EXPOSURE) if tags.is_dng else None
+    value = tags.main.number(Tag.BASELINE_EXPOSURE) if tags.is_dng else None
     return value if value is not None and abs(value) <= _MAX_BASELINE_EXPOSURE else 0.0

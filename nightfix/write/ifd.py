@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
 
-from nightfix.read import ExifTag
+from nightfix.read import ExifTag, Tag
 
 BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
 UNDEFINED, SRATIONAL, DOUBLE = 7, 10, 12
 
 #: Pointer tags.
-SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
+SUB_IFDS, EXIF_IFD, GPS_IFD = Tag.SUB_IFDS, Tag.EXIF_IFD, Tag.GPS_IFD
 
 #: Tag pairs (offsets, byte counts) of the picture's pieces.
-STRIPS, TILES = (273, 279), (324, 325)
+STRIPS = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)
+TILES = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
 
 _STRUCT = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
 _LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
@@ -89,7 +90,7 @@ def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
 
     Examples
     --------
-    >>> struct.unpack("<2i", rational_tag(50730, SRATIONAL, [-0.6461]).value)
+    >>> struct.unpack("<2i", rational_tag(Tag.BASELINE_EXPOSURE, SRATIONAL, [-0.6461]).value)
     (-6461, 10000)
     """
     numbers = [number for value in values for number in _fraction(value, _LARGEST[dtype])]
@@ -102,6 +103,37 @@ def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
 def _fraction(value: float, largest: int) -> tuple[int, int]:
     limit = min(10**7, int(largest / max(1.0, abs(value))))
     return Fraction(value).limit_denominator(max(1, limit)).as_integer_ratio()
+
+
+#: NewSubfileType, and PlanarConfiguration: the samples of a pixel beside each other.
+_FULL_SIZE, _REDUCED, _INTERLEAVED = 0, 1, 1
+
+
+def picture_tags(
+    width: int, height: int, bits: Sequence[int], *, compression: int, reduced: bool = False
+) -> list[ExifTag]:
+    """Return the tags that every directory of a picture has.
+
+    Parameters
+    ----------
+    width, height : int
+        [px].
+    bits : sequence of int
+        Of each sample of a pixel.
+    compression : int
+        TIFF's number.
+    reduced : bool
+        Whether it is a smaller version of another picture in the file.
+    """
+    return [
+        tag(Tag.NEW_SUBFILE_TYPE, LONG, _REDUCED if reduced else _FULL_SIZE),
+        tag(Tag.IMAGE_WIDTH, LONG, width),
+        tag(Tag.IMAGE_LENGTH, LONG, height),
+        tag(Tag.BITS_PER_SAMPLE, SHORT, *bits),
+        tag(Tag.COMPRESSION, SHORT, compression),
+        tag(Tag.SAMPLES_PER_PIXEL, SHORT, len(bits)),
+        tag(Tag.PLANAR_CONFIGURATION, SHORT, _INTERLEAVED),
+    ]
 
 
 def write_tree(file: BinaryIO, root: IfdNode) -> None:

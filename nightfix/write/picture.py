@@ -13,25 +13,15 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from nightfix.develop import COLOR_SPACES, icc_profile
-from nightfix.read import RawImage
+from nightfix.read import RawImage, Tag
 from nightfix.write.atomic import replacing
-from nightfix.write.exif import developed_exif, source_directories, source_image_tags
-from nightfix.write.ifd import (
-    LONG,
-    RATIONAL,
-    SHORT,
-    UNDEFINED,
-    IfdNode,
-    rational_tag,
-    tag,
-    write_tree,
-)
+from nightfix.write.exif import developed_exif, developed_image_tags, source_directories
+from nightfix.write.ifd import LONG, SHORT, UNDEFINED, IfdNode, tag, write_tree
 from nightfix.write.record import Record
 from nightfix.write.xmp import make_packet
 
 PictureFormat = Literal["JPEG", "PNG", "AVIF"]
 
-_MAKER_NOTE = 37500
 #: What one segment of a JPEG holds beside its name.
 _LONGEST_EXIF, _LONGEST_XMP = 65527, 65502
 
@@ -108,16 +98,16 @@ def _exif_block(raw: RawImage, color_space: str, shape: tuple[int, ...]) -> byte
     height, width = shape[:2]
     added = [
         *developed_exif(color_space),
-        tag(37121, UNDEFINED, 1, 2, 3, 0),  # ComponentsConfiguration: Y, Cb, Cr
-        tag(40962, LONG, width),  # PixelXDimension
-        tag(40963, LONG, height),
+        tag(Tag.COMPONENTS_CONFIGURATION, UNDEFINED, 1, 2, 3, 0),  # Y, Cb, Cr
+        tag(Tag.PIXEL_X_DIMENSION, LONG, width),
+        tag(Tag.PIXEL_Y_DIMENSION, LONG, height),
     ]
     directories = source_directories(raw.metadata, width=width, height=height, added=added)
     block = _encode(raw, directories)
     if len(block) > _LONGEST_EXIF:
         for children in directories.values():
             children[:] = [
-                IfdNode(tags=[known for known in child.tags if known.code != _MAKER_NOTE])
+                IfdNode(tags=[known for known in child.tags if known.code != Tag.MAKER_NOTE])
                 for child in children
             ]
         block = _encode(raw, directories)
@@ -126,13 +116,7 @@ def _exif_block(raw: RawImage, color_space: str, shape: tuple[int, ...]) -> byte
 
 def _encode(raw: RawImage, directories: dict[int, list[IfdNode]]) -> bytes:
     file = io.BytesIO()
-    tags = [
-        *source_image_tags(raw.metadata),
-        tag(274, SHORT, 1),  # Orientation: the pixels are turned already
-        rational_tag(282, RATIONAL, [300]),
-        rational_tag(283, RATIONAL, [300]),
-        tag(296, SHORT, 2),  # ResolutionUnit: inch
-        tag(531, SHORT, 1),  # YCbCrPositioning: centered
-    ]
+    # YCbCr samples lie in the middle between pixels.
+    tags = [*developed_image_tags(raw.metadata), tag(Tag.YCBCR_POSITIONING, SHORT, 1)]
     write_tree(file, IfdNode(tags=tags, children=directories))
     return file.getvalue()
