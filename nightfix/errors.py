@@ -1,4 +1,4 @@
-"""Entry: what can go wrong, each with what to type next."""
+"""Shared: what can go wrong, each with what to type next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NightFixError(Exception):
 
 
 class InputError(NightFixError):
-    """Something is wrong with what was given to read."""
+    """An input is missing, unreadable or unsuitable."""
 
 
 class RawReadError(InputError):
@@ -121,7 +121,7 @@ class RecipeError(InputError):
 
 
 class ConfigError(NightFixError):
-    """The configuration file says what cannot be done."""
+    """The configuration file has an error."""
 
     def __init__(self, path: Path, what: str, hint: str = "nightfix config show") -> None:
         super().__init__(f"{path}: {what}", hint)
@@ -188,7 +188,7 @@ class DeviceMemoryError(DeviceError):
 
 
 class SelfTestError(DeviceError):
-    """The network does not restore a scene that it should."""
+    """The network fails on a test scene."""
 
     def __init__(self, before: float, after: float) -> None:
         super().__init__(
@@ -227,7 +227,7 @@ class OutputClashError(OutputError):
 
 
 class OutputWriteError(OutputError):
-    """The disk refused the result."""
+    """The operating system refused to write a result."""
 
     def __init__(
         self, path: Path, what: str, hint: str = "use -o DIR to write to another folder"

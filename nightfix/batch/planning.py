@@ -1,4 +1,4 @@
-"""Entry: what a batch would do, before it does it."""
+"""Batch: what a batch would do, before it does it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nightfix.write import FILE_FORMATS, Format
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-#: About what a pixel takes in a result, of the restored example; more where noise is kept [bytes].
+#: Rough size of a pixel in a result, measured on the restored example; noise takes more [bytes].
 _BYTES_PER_PIXEL: dict[Format, float] = {
     "tiff": 5.0,
     "dng": 1.3,
@@ -30,7 +30,7 @@ _BYTES_PER_PIXEL: dict[Format, float] = {
     "png": 1.2,
     "avif": 0.1,
 }
-#: What it takes where nothing is compressed but the preview, and how much more in floats.
+#: The same where only the preview is compressed, and the factor for floats.
 _UNCOMPRESSED: dict[Format, float] = {"tiff": 6.0, "dng": 2.3, "linear-dng": 6.3}
 _FLOATS = 1.8
 

@@ -1,4 +1,4 @@
-"""Entry: what ``nightfix enhance`` does with its options: run, watch or only tell."""
+"""Command line: run a batch, watch a folder, or only report what would be done."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Batch:
     _restorer: Restorer | None = field(default=None, init=False)
 
     def run(self) -> None:
-        """Enhance all photos and leave with the first failure's code."""
+        """Enhance all photos and exit with the first failure's code."""
         with Display(self.verbosity) as display:
             digest = self._digest()
             photos = self._photos(self._find_photos(), display)
@@ -72,7 +72,7 @@ class Batch:
                 self._enhance(without_clashes(photos, self.options), digest, report)
 
     def forecast(self) -> None:
-        """Tell what would be done."""
+        """Report what would be done."""
         with Display(self.verbosity) as display:
             digest = self._digest()
             photos = self._photos(self._find_photos(), display)
@@ -104,7 +104,7 @@ class Batch:
         return (JsonReport if self.json else Report)(display, total)
 
     def _enhance(self, photos: Iterable[Photo], digest: str, report: Report) -> None:
-        """Run photos through, telling what becomes of them."""
+        """Enhance photos and report each outcome."""
         photos = list(photos)
         needed = any(one.targets for one in plan(photos, self.options, digest))
         restorer = self._load() if needed else None
@@ -126,7 +126,7 @@ class Batch:
             raise
 
     def _digest(self) -> str:
-        """Return the hash of the weights, which must be there before anything is done."""
+        """Return the hash of the weights, which must exist before any work starts."""
         try:
             return weights_sha256(self.weights) if self.options.restore else ""
         except NightFixError as error:
@@ -147,6 +147,6 @@ class Batch:
         return self._restorer
 
     def _tell(self, error: NightFixError) -> None:
-        """Tell a program of an error that ends the call."""
+        """Report an error that ends the call to a program."""
         if self.json:
             print_line(json.dumps(error_event(None, error, exit_code(error))))

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix benchmark``."""
+"""Command line: ``nightfix benchmark``."""
 
 from __future__ import annotations
 

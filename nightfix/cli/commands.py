@@ -1,4 +1,4 @@
-"""Entry: the commands by name, each of which is imported when it is first asked for."""
+"""Command line: the commands by name, each of which is imported when it is first asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nightfix.cli.overview import COMMANDS, Entry
 
 
 class Commands(MutableMapping[str, Any]):
-    """Commands and groups of them, by name; to list their names imports none."""
+    """Commands and groups of them, by name; listing their names imports none of them."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix compare``."""
+"""Command line: ``nightfix compare``."""
 
 from __future__ import annotations
 

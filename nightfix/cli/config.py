@@ -1,4 +1,4 @@
-"""Entry: ``nightfix config``."""
+"""Command line: ``nightfix config``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: the configuration file, with the user's own defaults and named presets."""
+"""Command line: the configuration file, with the user's own defaults and named presets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Values = dict[str, "str | bool"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     ``commands`` holds the values of each command's options, ``presets`` those of each name.
     """
@@ -61,7 +61,7 @@ def config_path() -> Path:
 
 
 def read_config(path: Path, known: Mapping[str, set[str]]) -> Config:
-    """Read a configuration file; one that is not there says nothing.
+    """Read a configuration file; a missing one is empty.
 
     Parameters
     ----------

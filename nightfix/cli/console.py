@@ -1,4 +1,4 @@
-"""Entry: what a person sees while photos are worked on, all of it on stderr."""
+"""Command line: what a person sees while photos are worked on, all of it on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Verbosity(IntEnum):
-    """How much is said: ``--quiet`` leaves errors, ``--verbose`` adds timings."""
+    """How much is printed: errors only (``--quiet``), notes, or timings too (``--verbose``)."""
 
     quiet = 0
     normal = 1
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 
 class Display:
-    """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
+    """Lines and a progress bar on stderr; no bar where stderr is not a terminal."""
 
     def __init__(self, verbosity: Verbosity = Verbosity.normal, task: str = "restoring") -> None:
         from rich.console import Console
@@ -72,7 +72,7 @@ class Display:
             self.say(text)
 
     def detail(self, text: str) -> None:
-        """Show a line where much is to be said."""
+        """Show a line with ``--verbose`` only."""
         if self.verbosity is Verbosity.verbose:
             self.say(text)
 
@@ -140,7 +140,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def left_out_line(left_out: Counter[str]) -> str:
-    """Say once what of the folders is no photo.
+    """Return one line on the files of folders that are not photos.
 
     >>> left_out_line(Counter({".jpg": 12, ".xmp": 1}))
     'ignored, not RAW photos: 12 .jpg, 1 .xmp'

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix enhance``."""
+"""Command line: ``nightfix enhance``."""
 
 from __future__ import annotations
 

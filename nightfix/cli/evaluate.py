@@ -1,4 +1,4 @@
-"""Entry: ``nightfix evaluate``."""
+"""Command line: ``nightfix evaluate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix info``."""
+"""Command line: ``nightfix info``."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ _LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: 
 def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
     raw, repaired = mend_hot_pixels(raw)
-    chosen = condition_raw(raw)
-    noise, amplification = chosen.noise, chosen.amplification
+    conditioning = condition_raw(raw)
+    noise, amplification = conditioning.noise, conditioning.amplification
     rows = {
         "noise": _noise(noise.a, noise.b),
         "noise source": {
@@ -143,10 +143,10 @@ def _plan(raw: RawImage) -> dict[str, str]:
         }[noise.source],
         "hot pixels": f"{repaired} would be repaired",
         "ratio": f"{amplification.ratio:.4g} ({amplification.reason})",
-        "steps": f"{passes(Settings(steps=0), chosen)} with --steps auto",
+        "steps": f"{passes(Settings(steps=0), conditioning)} with --steps auto",
     }
-    if chosen.warning:
-        rows["note"] = chosen.warning
+    if conditioning.warning:
+        rows["note"] = conditioning.warning
     return rows
 
 

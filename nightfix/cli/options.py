@@ -1,4 +1,4 @@
-"""Entry: options that commands share, and texts turned into values."""
+"""Command line: options that commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def option(*names: str, group: str | None = None, **settings: Any) -> Any:
 
 
 def _read_defaults(ctx: typer.Context, preset: str | None) -> str | None:
-    """Let the configuration file and a preset speak for options that are not given."""
+    """Take options that are not given from the configuration file and a preset."""
     if ctx.resilient_parsing or ctx.parent is None:
         return preset
     from nightfix.cli.config_file import config_path, read_config
@@ -333,7 +333,7 @@ VerboseOption = Annotated[
 
 
 def read_names(names: list[Path], stdin: TextIO | None) -> list[Path]:
-    """Put the paths of the standard input, if that is not closed, in the place of a ``-``."""
+    """Replace ``-`` by the paths that are read from standard input."""
     from nightfix.batch import split_list
 
     listed = split_list(stdin.buffer.read()) if stdin and Path("-") in names else []

@@ -1,4 +1,4 @@
-"""Entry: what there is to ask for, and the help that says so.
+"""Command line: the commands, and the program's own help.
 
 Nothing of Typer is imported here: that takes five times as long as to start Python.
 """

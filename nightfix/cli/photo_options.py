@@ -1,4 +1,4 @@
-"""Entry: the options of ``enhance`` and ``preview`` on how a photo is made, declared once."""
+"""Command line: the options that ``enhance`` and ``preview`` share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix preview``."""
+"""Command line: ``nightfix preview``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: what a batch tells while it runs, to a person or to a program."""
+"""Command line: what a running batch reports to a person or to a program."""
 
 from __future__ import annotations
 

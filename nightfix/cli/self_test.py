@@ -1,4 +1,4 @@
-"""Entry: whether this machine is fit, and all that is needed there."""
+"""Command line: checks of this machine, the installation and the network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from nightfix import __version__
 from nightfix.cli.config_file import config_path
 from nightfix.condition import ExposureTarget, Settings, condition_raw
 from nightfix.errors import NightFixError, SelfTestError
+from nightfix.evaluation import capture
 from nightfix.read import raw_from_array
 from nightfix.restore import verify_weights, weights_folder
 
@@ -122,7 +123,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _self_test(weights: str, device: str) -> Iterator[Finding]:
-    """Restore a made scene and hold the result against the truth."""
+    """Restore a synthetic scene and compare the result with the truth."""
     from nightfix.restore import Restorer
 
     try:
@@ -163,5 +164,4 @@ def _scene(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     y, x = np.indices((side, side)) / side
     scene = 0.2 + 0.3 * y + 0.2 * (np.hypot(x - 0.5, y - 0.5) < 0.3)
     light = scene / _RATIO
-    samples = _A * rng.poisson(light / _A) + np.sqrt(_B) * rng.normal(size=scene.shape)
-    return scene, samples
+    return scene, capture(light, _A, _B, rng)

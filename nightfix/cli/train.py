@@ -1,4 +1,4 @@
-"""Entry: ``nightfix train``."""
+"""Command line: ``nightfix train``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix weights``."""
+"""Command line: ``nightfix weights``."""
 
 from __future__ import annotations
 

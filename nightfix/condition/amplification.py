@@ -1,4 +1,4 @@
-"""Condition: how much light is missing, and who says so."""
+"""Condition: how much a photo is to be brightened."""
 
 from __future__ import annotations
 

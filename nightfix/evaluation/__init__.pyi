@@ -28,3 +28,6 @@ from .report import (
 from .report import (
     evaluate as evaluate,
 )
+from .scene import (
+    capture as capture,
+)

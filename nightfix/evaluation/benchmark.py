@@ -1,7 +1,7 @@
-"""Entry: how long this machine takes for a photo, stage by stage, and how much memory.
+"""Evaluation: how long this machine takes for a photo, stage by stage, and how much memory.
 
-Each case runs in a process of its own, since peak memory is a process's. The photo is made
-up: a dark scene with lamps and the noise of a full-frame camera, written as a DNG and read
+Each case runs in a process of its own, since peak memory is a process's. The photo is
+synthetic: a dark scene with lamps and the noise of a full-frame camera, written as a DNG and read
 back like any other.
 """
 
@@ -33,16 +33,17 @@ from nightfix.errors import (
     RawReadError,
     WeightsError,
 )
+from nightfix.evaluation.scene import capture, synthetic_photo
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
 _Result = TypeVar("_Result")
 
-#: Side of the made-up scene, which is repeated to the size wanted [px].
+#: Side of the synthetic scene, which is repeated to the size wanted [px].
 _SCENE = 512
 
-#: Noise of the made-up capture (variance = a x + b), and its amplification.
+#: Noise of the synthetic capture (variance = a x + b), and its amplification.
 _A, _B, _RATIO = 2e-4, 2e-7, 32.0
 
 #: What a case can fail by, and comes out of the child as.
@@ -141,39 +142,16 @@ def measure_all(cases: list[BenchmarkCase]) -> Iterator[Measurement]:
 
 
 def make_photo(path: Path, megapixels: float) -> Path:
-    """Write a made-up dark photo of 3:2 as a DNG, and return its path."""
-    from nightfix.read import ColorMatrix, Exposure, Metadata, RawImage, Rectangle
+    """Write a synthetic dark photo of 3:2 as a DNG, and return its path."""
     from nightfix.write import write_dng
 
     width = 2 * round((1.5e6 * megapixels) ** 0.5 / 2)
     height = 2 * round(width / 3)
-    exposure = Exposure(exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0)
-    metadata = Metadata(
-        make="NightFix",
+    raw = synthetic_photo(
+        _scene(height, width),
+        noise=(_A, _B),
         model="Benchmark",
-        unique_camera_model="NightFix Benchmark",
-        lens="",
-        exposure=exposure,
-        captured="",
-        noise_profile=((_A, _B),),
-        image=(),
-        exif=(),
-        gps=(),
-    )
-    daylight = [[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]
-    raw = RawImage(
-        path=path.with_suffix(".made-up"),
-        mosaic=_scene(height, width),
-        cfa_pattern="RGGB",
-        black_level=np.full((2, 2), 512, np.float32),
-        white_level=16383.0,
-        bit_depth=14,
-        as_shot_neutral=np.array([0.5, 1.0, 0.6]),
-        color_matrices=(ColorMatrix(illuminant=21, matrix=np.array(daylight)),),
-        baseline_exposure=0.0,
-        crop=Rectangle(0, 0, height, width),
-        orientation=1,
-        metadata=metadata,
+        path=path.with_suffix(".synthetic"),
     )
     write_dng(path, raw, restored=False)
     return path
@@ -187,7 +165,7 @@ def _scene(height: int, width: int) -> NDArray[np.float32]:
     light[(x - 0.3) ** 2 + (y - 0.2) ** 2 < 2e-4] = 6.0
     light /= _RATIO
     tiles = -(-height // _SCENE), -(-width // _SCENE)
-    samples = rng.poisson(light / _A) * _A + rng.normal(0, _B**0.5, light.shape)
+    samples = capture(light, _A, _B, rng)
     mosaic = np.tile(np.minimum(samples, 1).astype(np.float32), tiles)[:height, :width]
     return np.ascontiguousarray(mosaic)
 

@@ -1,4 +1,4 @@
-"""Evaluation: captures whose truth is known, made from photographs or taken in pairs."""
+"""Evaluation: captures with a known clean version, made from photographs or taken in pairs."""
 
 from __future__ import annotations
 

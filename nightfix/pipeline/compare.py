@@ -1,4 +1,4 @@
-"""Entry: two pictures in one, before on the left and after on the right of a line."""
+"""Pipeline: two pictures in one, before on the left and after on the right of a line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Entry: how a result tells of which photo and settings it came, and whether it is whole.
+"""Pipeline: which photo and settings a result was made from, and whether it is complete.
 
-The fingerprint stands in the record in the result itself, so a batch that was stopped
-goes on anywhere, without a second file beside the photos.
+The fingerprint is part of the record inside the result, so a batch that was stopped can
+be continued anywhere, without extra files beside the photos.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: one of other settings or of another photo, or a file that NightFix did not write.
 ResultState = Literal["absent", "done", "incomplete", "other", "foreign"]
 
-#: What is read of a photo to know it again, from either end [bytes].
+#: How much is read from either end of a photo to identify it [bytes].
 _IDENTITY = 1 << 16
 
 #: Options that say where results go and how they are made, not what is in them.
@@ -31,7 +31,7 @@ _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
 
 def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
-    """Condense a photo and all that decides its result into one number.
+    """Return a hash of a photo and of all that decides its result.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def recorded_fingerprint(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether all of a result is there: a copy may have been cut off.
+    """Tell whether a result is complete: a copy may have been cut off.
 
     A TIFF or DNG has the pieces that its directories name, a JPEG and a PNG their end
     marks, an AVIF its boxes.

@@ -1,4 +1,4 @@
-"""Entry: one photo from file to file. Read, condition, restore, develop, write."""
+"""Pipeline: one photo from file to file. Read, condition, restore, develop, write."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
     try:
         return settings_fingerprint(path, options, weights)
     except OSError:
-        read_raw(path)  # which says what is wrong with it
+        read_raw(path)  # which raises the precise error
         raise
 
 

@@ -1,4 +1,4 @@
-"""Entry: one region of a photo, captured and restored, in seconds.
+"""Pipeline: one region of a photo, captured and restored, in seconds.
 
 Metering, noise and shake are those of the whole photo, so the region looks as it will in
 the result; the shake is measured where the photo has most detail. What the network made of
@@ -82,7 +82,7 @@ def preview(
     weights : str
         SHA-256 of the weights.
     load : callable
-        Gives the network; called only where it has to run.
+        Loads the network; called only where it has to run.
     crop : (left, top, width, height) or None
         In pixels of the upright picture; None is a region in its middle.
     cache : str, path-like or None
@@ -262,7 +262,7 @@ def _load_kept(path: Path, *shapes: tuple[int, int]) -> Rgb | None:
 
 
 def _keep(path: Path, array: Rgb) -> None:
-    """Keep an array, and no more than the newest ones; a full disk only costs the speed."""
+    """Cache an array and drop the oldest ones; if the disk is full, nothing is cached."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)

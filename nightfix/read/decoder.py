@@ -1,4 +1,4 @@
-"""Read: LibRaw, in a process of its own, and how it is spoken to.
+"""Read: LibRaw in a process of its own, and the protocol between the two.
 
 A camera file is input from outside, and LibRaw is large and written in C++: a file made for
 it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
@@ -251,13 +251,13 @@ class _Child:
             raise ValueError("a line without end")
         if not line.endswith(b"\n"):
             raise EOFError
-        facts = json.loads(line)
-        if "error" in facts:
-            raise DecoderError(str(facts["error"]), str(facts["what"]))
-        sizes, samples = Sizes(*map(int, facts.pop("sizes"))), None
+        header = json.loads(line)
+        if "error" in header:
+            raise DecoderError(str(header["error"]), str(header["what"]))
+        sizes, samples = Sizes(*map(int, header.pop("sizes"))), None
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
-        if facts.pop("has_samples"):
+        if header.pop("has_samples"):
             samples = np.empty((sizes.height, sizes.width), np.uint16)
             wanted, got = samples.data.cast("B"), 0
             while got < len(wanted):
@@ -265,9 +265,9 @@ class _Child:
                 if not count:
                     raise EOFError
                 got += count
-        matrix = np.array(facts.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
-        facts = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
-        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **facts)
+        matrix = np.array(header.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
+        header = {key: tuple(v) if isinstance(v, list) else v for key, v in header.items()}
+        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **header)
 
     def _maker_notes(self) -> dict[str, str]:
         """Take the line that follows a photo; whatever is wrong with it, the photo is whole."""

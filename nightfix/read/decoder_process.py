@@ -1,6 +1,6 @@
 """Read: what runs in the process of LibRaw, and nowhere else.
 
-Here every file is an enemy's. The process gives up what LibRaw does not need before it
+Here every file is treated as hostile. The process gives up what LibRaw does not need before it
 sees one, and answers with nothing but numbers and short texts; :mod:`nightfix.read.decoder`,
 which starts it, believes them within bounds.
 """

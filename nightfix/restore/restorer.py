@@ -23,7 +23,7 @@ from nightfix.restore.device import (
     compute_dtype,
     is_out_of_memory,
 )
-from nightfix.restore.diffusion import expose, exposure_schedule
+from nightfix.restore.diffusion import exposure_schedule, simulate_exposure
 from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve, remaining_error
 from nightfix.restore.motion.estimate import (
     estimate_shake,
@@ -307,7 +307,9 @@ class _Frame:
                 ratio, exposure, a = numbers
                 amplified = rows[1] * ratio
                 rows[0].copy_(
-                    expose(amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal)
+                    simulate_exposure(
+                        amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal
+                    )
                 )
         return sample
 

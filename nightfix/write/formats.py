@@ -1,4 +1,4 @@
-"""Write: the formats that a result can have, as a table that everything else asks."""
+"""Write: the output formats, in one table."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class DevelopedPhoto:
         self._developed: dict[Tone, NDArray[np.float32]] = {}
 
     def rgb(self, tone: Tone) -> NDArray[np.float32]:
-        """Return the picture as :func:`nightfix.develop.develop.develop` gives it."""
+        """Return the picture as :func:`nightfix.develop.develop_raw` gives it."""
         if tone not in self._developed:
             self._developed[tone] = develop_raw(
                 self.raw,

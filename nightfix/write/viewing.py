@@ -1,4 +1,4 @@
-"""Write: pictures of 8 bit that are only to be looked at."""
+"""Write: 8-bit pictures for viewing: previews and comparisons."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def write_view(
     image = Image.fromarray((np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8))
     with replacing(path, overwrite=overwrite or _is_ours(path), source=source) as temporary:
         if kind == ".png":
-            facts = PngImagePlugin.PngInfo()
-            facts.add_text("Software", _MARK)
-            image.save(temporary, pnginfo=facts, compress_level=4)
+            text = PngImagePlugin.PngInfo()
+            text.add_text("Software", _MARK)
+            image.save(temporary, pnginfo=text, compress_level=4)
         else:
             image.save(temporary, quality=92, subsampling=0, comment=_MARK)
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from raw_images import plain_raw
 
 from nightfix.develop import demosaic as demosaic_module
 from nightfix.develop.color import COLOR_SPACES
@@ -15,7 +15,6 @@ from nightfix.develop.orientation import orient, undo_orientation
 from nightfix.develop.tone import KNEE, fit_gamut, natural_curve, tone_map
 from nightfix.develop.white_balance import WhiteBalance, estimate_neutral
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, shift_pattern, site_values
-from nightfix.read.metadata import Exposure, Metadata
 from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 
 NEUTRAL = np.array([0.5, 1.0, 0.65])
@@ -26,35 +25,8 @@ MATRIX = ColorMatrix(
 
 
 def make_raw(mosaic: np.ndarray, **changes: Any) -> RawImage:
-    height, width = mosaic.shape
-    exposure = Exposure(exposure_time=None, iso_speed=None, f_number=None, focal_length=None)
-    metadata = Metadata(
-        make="",
-        model="",
-        unique_camera_model="",
-        lens="",
-        exposure=exposure,
-        captured="",
-        noise_profile=(),
-        image=(),
-        exif=(),
-        gps=(),
-    )
-    fields: dict[str, Any] = {
-        "path": Path("night.dng"),
-        "mosaic": mosaic.astype(np.float32),
-        "cfa_pattern": "RGGB",
-        "black_level": np.zeros((2, 2), np.float32),
-        "white_level": 16383.0,
-        "bit_depth": 14,
-        "as_shot_neutral": NEUTRAL,
-        "color_matrices": (MATRIX,),
-        "baseline_exposure": 0.0,
-        "crop": Rectangle(0, 0, height, width),
-        "orientation": 1,
-        "metadata": metadata,
-    }
-    return RawImage(**(fields | changes))
+    known: dict[str, Any] = {"as_shot_neutral": NEUTRAL, "color_matrices": (MATRIX,)}
+    return plain_raw(mosaic, **(known | changes))
 
 
 def exposed(
