@@ -112,10 +112,10 @@ def _devices() -> Iterator[Finding]:
         text=f"{dtype}, {torch.get_num_threads()} threads, {', '.join(fast) or 'plain'}",
     )
     for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
+        properties = torch.cuda.get_device_properties(index)
         dtype = str(compute_dtype(torch.device("cuda", index))).removeprefix("torch.")
-        size = facts.total_memory / 2**30
-        yield Finding(name=f"cuda:{index}", text=f"{facts.name}, {size:.1f} GiB, {dtype}")
+        size = properties.total_memory / 2**30
+        yield Finding(name=f"cuda:{index}", text=f"{properties.name}, {size:.1f} GiB, {dtype}")
     if not torch.cuda.is_available():
         yield Finding(name="cuda", text="not available")
     there = torch.backends.mps.is_available()

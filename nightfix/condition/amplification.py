@@ -32,7 +32,7 @@ class Amplification:
     source : {"given", "ev", "target exposure", "metered"}
         What decided.
     reason : str
-        A few words for the facts line.
+        A few words for the line that is shown first.
     """
 
     ratio: float

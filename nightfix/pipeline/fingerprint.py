@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What a result's name holds already: nothing, the wanted result, a result that was cut off,
 #: one of other settings or of another photo, or a file that NightFix did not write.
-ResultState = Literal["absent", "done", "incomplete", "other", "foreign"]
+ResultState = Literal["absent", "done", "incomplete", "different", "unrelated"]
 
 #: How much is read from either end of a photo to identify it [bytes].
 _IDENTITY = 1 << 16
@@ -131,12 +131,12 @@ def result_state(target: Path, fingerprint: str) -> ResultState:
         If there is something that cannot be read.
     """
     if not target.is_file():
-        return "foreign" if target.is_dir() else "absent"
+        return "unrelated" if target.is_dir() else "absent"
     if target.stat().st_size == 0:
         return "incomplete"
     recorded = recorded_fingerprint(target)
     if recorded is None:
-        return "foreign"
+        return "unrelated"
     if not is_whole(target):
         return "incomplete"
-    return "done" if recorded == fingerprint else "other"
+    return "done" if recorded == fingerprint else "different"

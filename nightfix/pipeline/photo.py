@@ -134,11 +134,11 @@ def missing_outputs(path: Path, options: EnhanceOptions, fingerprint: str) -> di
     """
     missing = {}
     for kind, target in output_names(path, options).items():
-        state = "foreign" if options.overwrite else _result_state(target, fingerprint)
+        state = "unrelated" if options.overwrite else _result_state(target, fingerprint)
         if state == "done":
             continue
         overwrite = options.overwrite or state == "incomplete"
-        check_target(target, overwrite=overwrite, source=path, ours=state == "other")
+        check_target(target, overwrite=overwrite, source=path, ours=state == "different")
         missing[kind] = target
     return missing
 
@@ -272,9 +272,9 @@ def restore(
     for note in prepared.notes:
         announce(f"note: {note}")
     started = time.perf_counter()
-    whole = replace(options.settings, strength=100.0)
+    full_strength = replace(options.settings, strength=100.0)
     shakes: list[float] = []
-    restored = restorer.restore(raw, conditioning, whole, progress, shakes.append)
+    restored = restorer.restore(raw, conditioning, full_strength, progress, shakes.append)
     restored = blend_with_capture(raw, restored, conditioning, options)
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(

@@ -109,9 +109,11 @@ def preview(
     raw, conditioning, _, notes = measure_photo(captured, options)
     for note in notes:
         announce(f"note: {note}")
-    whole = replace(options, settings=replace(options.settings, strength=100.0), chroma=None)
+    full_strength = replace(
+        options, settings=replace(options.settings, strength=100.0), chroma=None
+    )
     around = _around(region, raw.mosaic.shape)
-    key = _cache_key(cache, path, whole, weights)
+    key = _cache_key(cache, path, full_strength, weights)
     kept = key.with_name(f"{key.name}-{'-'.join(map(str, around))}.npy")
     mosaic = _load_kept(kept, (around.height, around.width))
     part = _cut(raw, around)
@@ -120,12 +122,12 @@ def preview(
         with_shake = _with_shake(
             conditioning,
             key.with_name(f"{key.name}-shake.npy"),
-            lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
+            lambda: restorer.with_shake(raw, conditioning, full_strength.settings, progress),
         )
         restored = restorer.restore(
             part,
             with_shake,
-            whole.settings,
+            full_strength.settings,
             progress,
             lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
         )

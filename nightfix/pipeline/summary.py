@@ -10,7 +10,7 @@ from nightfix.read import Metadata, RawImage
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-#: What the noise model's source is called in the facts line.
+#: What the noise model's source is called in the line that is shown first.
 _NOISE_SOURCES = {
     "tag": "file's NoiseProfile",
     "table": "camera table",

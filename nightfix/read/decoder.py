@@ -2,7 +2,7 @@
 
 A camera file is input from outside, and LibRaw is large and written in C++: a file made for
 it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
-in a child process that is given the bytes of a file and answers with samples and facts,
+in a child process that is given the bytes of a file and answers with samples and a header,
 under limits of time, size and memory. Whatever happens there, here it is one error.
 The child lives on for the next photo; after a crash there is a new one.
 """
@@ -37,7 +37,7 @@ MAX_PIXELS = 1 << 29
 #: Bytes of the file that are sent at once.
 _PIECE = 1 << 20
 
-#: Longest line of facts that is believed [bytes]; real ones have some 700.
+#: Longest header that is believed [bytes]; real ones have some 700.
 _LONGEST_ANSWER = 1 << 16
 
 #: The environment is left out (-I), the search path given, so no file of the current folder runs.

@@ -78,7 +78,7 @@ class CameraSettings:
 
 
 def camera_settings(notes: Mapping[str, str]) -> CameraSettings:
-    """Take the facts from a maker note's entries.
+    """Read a camera's settings from the entries of its maker note.
 
     Parameters
     ----------

@@ -142,12 +142,12 @@ def _through(proxy: str | None) -> Iterator[None]:
 
     plain = get_session()
     kind: Any = type(plain)
-    facts = {"event_hooks": plain.event_hooks, "follow_redirects": True, "timeout": None}
-    set_client_factory(lambda: kind(proxy=proxy, **facts))
+    settings = {"event_hooks": plain.event_hooks, "follow_redirects": True, "timeout": None}
+    set_client_factory(lambda: kind(proxy=proxy, **settings))
     try:
         yield
     finally:
-        set_client_factory(lambda: kind(**facts))
+        set_client_factory(lambda: kind(**settings))
 
 
 def _find(url: str) -> HfFileMetadata:

@@ -47,7 +47,7 @@ class WeightsInfo:
     """What a weights file says of itself.
 
     ``name`` and ``license``; ``network``, the keywords of its configuration;
-    ``training``, the recipe and facts of the run; ``sha256`` of the file.
+    ``training``, the recipe and what else is known of the run; ``sha256`` of the file.
     """
 
     name: str
@@ -204,11 +204,11 @@ def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
         if length > _MAX_HEADER:
             raise ValueError("a header of more than a network has")
         header = json.loads(data[8 : 8 + length])
-        facts = json.loads(header["__metadata__"][_METADATA_KEY])
-        info = WeightsInfo(**facts, sha256=digest)
+        known = json.loads(header["__metadata__"][_METADATA_KEY])
+        info = WeightsInfo(**known, sha256=digest)
         kinds = {"name": str, "license": str, "network": dict, "training": dict}
         if not all(isinstance(getattr(info, key), kind) for key, kind in kinds.items()):
-            raise TypeError("facts of the wrong kind")
+            raise TypeError("values of the wrong kind")
         return info
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsIntegrityError(path, "not a NightFix weights file") from error
@@ -261,9 +261,14 @@ def save_weights(
     import torch
     from safetensors.torch import save
 
-    facts = {"name": name, "license": license, "network": asdict(config), "training": training}
+    description = {
+        "name": name,
+        "license": license,
+        "network": asdict(config),
+        "training": training,
+    }
     halves = {key: value.to("cpu", torch.float16).contiguous() for key, value in state.items()}
-    data = save(halves, {_METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    data = save(halves, {_METADATA_KEY: json.dumps(description, sort_keys=True)})
     path = Path(path)
     temporary = path.with_suffix(".part")
     temporary.write_bytes(data)

@@ -64,10 +64,10 @@ def load_checkpoint(
     device = next(network.parameters()).device
     try:
         with safe_open(path, framework="pt") as file:
-            facts = file.metadata()
+            stored = file.metadata()
         state = load_file(path, device=str(device))
-        begun = json.loads(facts["recipe"])
-        step = int(facts["step"])
+        begun = json.loads(stored["recipe"])
+        step = int(stored["step"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         hint = "move it away to start again, or give another --output"
         raise InputError(f"{path}: not a checkpoint of a run ({error})", hint) from error

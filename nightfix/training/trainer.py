@@ -314,13 +314,13 @@ def train(
         )
         average = trainer.run(checkpoint_minutes=checkpoint_minutes, progress=progress)
         if ranks.rank == 0:
-            facts = asdict(recipe) | {"references": len(sources)}
+            details = asdict(recipe) | {"references": len(sources)}
             save_weights(
                 path,
                 average,
                 recipe.network,
                 name=recipe.name,
                 license="Apache-2.0",
-                training={k: v for k, v in facts.items() if k not in ("name", "network")},
+                training={k: v for k, v in details.items() if k not in ("name", "network")},
             )
     return path

@@ -32,8 +32,8 @@ def card(tmp_path) -> Path:
     return root
 
 
-def names(gathered, root) -> list[str]:
-    return [photo.path.relative_to(root).as_posix() for photo in gathered.photos]
+def names(found, root) -> list[str]:
+    return [photo.path.relative_to(root).as_posix() for photo in found.photos]
 
 
 def test_a_folder_gives_its_own_raws(card):
@@ -115,3 +115,14 @@ def test_a_near_name_in_another_case(card):
 def test_natural_order_takes_any_name():
     names = ["b²1", "b", "1b", "", "b10", "b9"]
     assert sorted(names, key=natural_order) == ["", "1b", "b", "b9", "b10", "b²1"]
+
+
+def test_a_dng_is_looked_into_again_only_when_it_has_changed(card, monkeypatch):
+    looked = []
+    monkeypatch.setattr("nightfix.batch.sources.record_of_file", looked.append)
+    (card / "b.dng").write_bytes(b"x")
+    for _ in range(3):
+        find_photos([card])
+    (card / "b.dng").write_bytes(b"longer")
+    find_photos([card])
+    assert looked == [card / "b.dng"] * 2

@@ -18,6 +18,8 @@ from nightfix.write.record import Record
 
 MARK = "0123456789abcdef" * 4
 
+OLD_FINGERPRINT = "f28453bb0d20ab0b6f4f77a0aa77b6bbaef4eb96cf2bddf876ad1edf466501b8"
+
 
 @pytest.fixture
 def photo(tmp_path):
@@ -65,6 +67,12 @@ def test_other_weights_are_other_settings(photo):
     assert settings_fingerprint(photo, EnhanceOptions(), "other") != fingerprint(photo)
 
 
+def test_results_of_earlier_versions_keep_their_fingerprint(photo):
+    """Written down before the brightness became one choice."""
+    options = {"exposure": ExposureTarget(exposure_time=4.0), "chroma": 50.0}
+    assert fingerprint(photo, **options) == OLD_FINGERPRINT
+
+
 @pytest.mark.parametrize("place", [0, -1], ids=["start", "end"])
 def test_another_photo_of_the_same_name_is_another(photo, place):
     before = fingerprint(photo)
@@ -93,7 +101,7 @@ def result(request, tmp_path, synthetic_raw):
 def test_results_carry_their_fingerprint(result):
     assert recorded_fingerprint(result) == MARK
     assert result_state(result, MARK) == "done"
-    assert result_state(result, "f" * 64) == "other"
+    assert result_state(result, "f" * 64) == "different"
 
 
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.0])
@@ -110,14 +118,14 @@ def test_wherever_a_result_is_cut_off_it_is_not_done(result):
         {*range(0, len(data), len(data) // 60), *range(len(data) - 40, len(data) - 1)}
     ):
         result.write_bytes(data[:end])
-        assert result_state(result, MARK) in ("incomplete", "foreign"), end
+        assert result_state(result, MARK) in ("incomplete", "unrelated"), end
 
 
 def test_what_is_none_of_ours_is_foreign(tmp_path):
     path = tmp_path / "mine.tif"
     iio.imwrite(path, np.zeros((16, 16, 3), np.uint8))
-    assert result_state(path, MARK) == "foreign"
-    assert result_state(tmp_path, MARK) == "foreign"
+    assert result_state(path, MARK) == "unrelated"
+    assert result_state(tmp_path, MARK) == "unrelated"
     assert result_state(tmp_path / "nothing", MARK) == "absent"
 
 
@@ -134,7 +142,7 @@ def test_a_result_of_a_release_without_fingerprints_is_of_other_settings(tmp_pat
     path = tmp_path / "old.tif"
     write_results(synthetic_raw(), {"tiff": path}, Record(), WriteOptions())
     assert recorded_fingerprint(path) == ""
-    assert result_state(path, MARK) == "other"
+    assert result_state(path, MARK) == "different"
 
 
 def test_what_is_no_file_has_no_fingerprint(tmp_path):
