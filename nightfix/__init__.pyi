@@ -15,5 +15,6 @@ from .read import RawImage as RawImage
 from .read import raw_from_array as raw_from_array
 from .read import read_raw as read_raw
 from .restore import Restorer as Restorer
+from .write import WriteOptions as WriteOptions
 
 __version__: str

@@ -117,9 +117,9 @@ def with_sizes(planned: Planned, options: EnhanceOptions) -> Planned:
 
 def _bytes_per_pixel(kind: Format, options: EnhanceOptions) -> float:
     sizes = _BYTES_PER_PIXEL
-    if options.compression == "none":
+    if options.writing.compression == "none":
         sizes = sizes | _UNCOMPRESSED
-    return sizes[kind] * (_FLOATS if kind == "tiff" and options.depth == 32 else 1)
+    return sizes[kind] * (_FLOATS if kind == "tiff" and options.writing.depth == 32 else 1)
 
 
 def seconds_per_pixel(restorer: Restorer, settings: Settings) -> float:

@@ -30,7 +30,7 @@ from nightfix.cli.options import (
 )
 from nightfix.cli.photo_options import PhotoOptions, with_photo_options
 from nightfix.pipeline import EnhanceOptions
-from nightfix.write import FORMATS
+from nightfix.write import FORMATS, WriteOptions
 
 
 @with_photo_options
@@ -156,13 +156,15 @@ def enhance(
     options = EnhanceOptions(
         output=output,
         formats=format,
-        compression=compression.value,
-        depth=depth.to_depth(),
         suffix=suffix,
         overwrite=overwrite,
         allow_truncated=allow_truncated,
         restore=restore,
-        color_space=color_space.value,
+        writing=WriteOptions(
+            color_space=color_space.value,
+            depth=depth.to_depth(),
+            compression=compression.value,
+        ),
     )
     batch = Batch(
         names=read_names(files, sys.stdin),

@@ -52,7 +52,7 @@ class PhotoOptions:
     deterministic: DeterministicOption = SETTINGS.deterministic
     weights: WeightsOption = "nightfix-base"
     device: DeviceOption = "auto"
-    white_balance: WhiteBalanceOption = DEFAULTS.white_balance
+    white_balance: WhiteBalanceOption = DEFAULTS.writing.white_balance
     tone: ToneOption = ToneChoice.natural
 
     def added_to(self, options: EnhanceOptions, *, tile: int | None = None) -> EnhanceOptions:
@@ -77,8 +77,9 @@ class PhotoOptions:
                 tile=tile,
             ),
             chroma=self.chroma,
-            white_balance=self.white_balance,
-            tone=self.tone.value,
+            writing=replace(
+                options.writing, white_balance=self.white_balance, tone=self.tone.value
+            ),
         )
 
     def _exposure(self) -> ExposureTarget:

@@ -79,7 +79,7 @@ def _flat(options: EnhanceOptions) -> dict[str, Any]:
     """Return what decides pixels, by the names that fingerprints have always used."""
     values = asdict(options)
     exposure = values.pop("exposure")
-    values |= {"ratio": exposure["ratio"], "ev": exposure["ev"]}
+    values |= values.pop("writing") | {"ratio": exposure["ratio"], "ev": exposure["ev"]}
     values["target_exposure"] = exposure["exposure_time"]
     for name in _NOT_IN_PIXELS:
         del values[name]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nightfix.condition import ExposureTarget, Settings
-from nightfix.develop import WhiteBalance
-from nightfix.write import Compression, Depth, Format
+from nightfix.write import Format, WriteOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +20,6 @@ class EnhanceOptions:
         Folder of the results; None is the photo's own.
     formats : tuple of {"tiff", "dng", "linear-dng", "jpeg", "png", "avif"}
         Files to write.
-    compression : {"lossless", "none"}
-        Of TIFF and DNG.
-    depth : {16, 32}
-        Bits of a TIFF; 32 is linear light in floats.
     suffix : str
         Added to the photo's name.
     overwrite : bool
@@ -43,18 +38,12 @@ class EnhanceOptions:
         Passes, strength, headroom, seed, tile.
     chroma : float or None
         Strength for color noise alone, 0 to 100; None is that of ``settings``.
-    white_balance : WhiteBalance
-        ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
-    color_space : str
-        Color space of developed pictures.
-    tone : {"natural", "linear"}
-        Tone curve of developed pictures.
+    writing : WriteOptions
+        White balance, color space and tone of developed pictures; depth and compression.
     """
 
     output: str | os.PathLike[str] | None = None
     formats: tuple[Format, ...] = ("tiff",)
-    compression: Compression = "lossless"
-    depth: Depth = 16
     suffix: str = "_nightfix"
     overwrite: bool = False
     allow_truncated: bool = False
@@ -64,6 +53,4 @@ class EnhanceOptions:
     deblur: bool | None = None
     settings: Settings = field(default_factory=Settings)
     chroma: float | None = None
-    white_balance: WhiteBalance = "as-shot"
-    color_space: str = "srgb"
-    tone: Literal["natural", "linear"] = "natural"
+    writing: WriteOptions = field(default_factory=WriteOptions)

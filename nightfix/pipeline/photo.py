@@ -27,7 +27,6 @@ from nightfix.write import (
     FILE_FORMATS,
     Format,
     Record,
-    WriteOptions,
     check_target,
     make_folder,
     write_results,
@@ -321,20 +320,14 @@ def write(prepared: Prepared) -> Result:
     options, raw = prepared.options, prepared.raw
     notes = prepared.notes
     if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
-        note = choose_white_balance(raw, options.white_balance).note
+        note = choose_white_balance(raw, options.writing.white_balance).note
         notes += (note,) if note else ()
     write_results(
         raw,
         prepared.targets,
         prepared.record,
-        WriteOptions(
-            white_balance=options.white_balance,
-            color_space=options.color_space,
-            tone=options.tone,
-            depth=options.depth,
-            compression=options.compression,
-            overwrite=options.overwrite or prepared.incomplete,
-        ),
+        options.writing,
+        overwrite=options.overwrite or prepared.incomplete,
     )
     conditioning = prepared.conditioning
     steps = passes(options.settings, conditioning) if conditioning else 0

@@ -166,7 +166,8 @@ def _with_shake(
 
 
 def _develop(raw: RawImage, options: EnhanceOptions) -> Rgb:
-    return develop_raw(raw, white_balance=options.white_balance, tone=options.tone)
+    writing = options.writing
+    return develop_raw(raw, white_balance=writing.white_balance, tone=writing.tone)
 
 
 def side_by_side(left: Rgb, right: Rgb) -> Rgb:

@@ -41,8 +41,6 @@ class WriteOptions:
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
         Of TIFF and DNG.
-    overwrite : bool
-        Replace results that are there.
     """
 
     white_balance: WhiteBalance = "as-shot"
@@ -50,7 +48,6 @@ class WriteOptions:
     tone: Tone = "natural"
     depth: Depth = 16
     compression: Compression = "lossless"
-    overwrite: bool = False
 
 
 class DevelopedPhoto:
@@ -83,15 +80,17 @@ class FileFormat:
     developed : bool
         Whether it holds a picture that is ready to look at, or a raw.
     write : callable
-        What writes it.
+        Writes it: path, photo, record, and whether to replace what is there.
     """
 
     suffix: str
     developed: bool
-    write: Callable[[Path, DevelopedPhoto, Record], None]
+    write: Callable[[Path, DevelopedPhoto, Record, bool], None]
 
 
-def _dng(path: Path, picture: DevelopedPhoto, record: Record, *, linear: bool) -> None:
+def _dng(
+    path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool, *, linear: bool
+) -> None:
     options = picture.options
     write_dng(
         path,
@@ -100,11 +99,11 @@ def _dng(path: Path, picture: DevelopedPhoto, record: Record, *, linear: bool) -
         linear=linear,
         compression=options.compression,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
-def _tiff(path: Path, picture: DevelopedPhoto, record: Record) -> None:
+def _tiff(path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool) -> None:
     options = picture.options
     write_tiff(
         path,
@@ -114,11 +113,18 @@ def _tiff(path: Path, picture: DevelopedPhoto, record: Record) -> None:
         depth=options.depth,
         compression=options.compression,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
-def _picture(path: Path, picture: DevelopedPhoto, record: Record, *, kind: PictureFormat) -> None:
+def _picture(
+    path: Path,
+    picture: DevelopedPhoto,
+    record: Record,
+    overwrite: bool,
+    *,
+    kind: PictureFormat,
+) -> None:
     options = picture.options
     write_picture(
         path,
@@ -127,7 +133,7 @@ def _picture(path: Path, picture: DevelopedPhoto, record: Record, *, kind: Pictu
         kind,
         color_space=options.color_space,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
@@ -146,6 +152,8 @@ def write_results(
     paths: Mapping[Format, str | os.PathLike[str]],
     record: Record,
     options: WriteOptions,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a photo in several formats, with the photo's XMP sidecars beside each.
 
@@ -159,6 +167,8 @@ def write_results(
         How the result was made.
     options : WriteOptions
         How it is developed and written.
+    overwrite : bool
+        Replace results that are there.
 
     Raises
     ------
@@ -169,5 +179,5 @@ def write_results(
     # Raws first: a developed picture takes three times the memory of its mosaic.
     for kind in sorted(paths, key=lambda kind: FILE_FORMATS[kind].developed):
         path = Path(paths[kind])
-        FILE_FORMATS[kind].write(path, picture, record)
+        FILE_FORMATS[kind].write(path, picture, record, overwrite)
         copy_sidecars(raw.path, path)

