@@ -82,8 +82,8 @@ def write_dng(
 
     Parameters
     ----------
-    path : str or path-like
-        The result; written under a temporary name first.
+    path, record, overwrite
+        As for :func:`nightfix.write.tiff.write_tiff`.
     raw : RawImage
         What is written, in sensor orientation; monochrome sensors become a
         LinearRaw of one sample.
@@ -97,17 +97,11 @@ def write_dng(
         65535, what is below black becomes 0. Gain maps are applied in any case.
     compression : {"lossless", "none"}
         Of the samples.
-    record : Record or None
-        How the result was made, for its XMP packet.
-    overwrite : bool
-        Whether an existing ``path`` is replaced.
 
     Raises
     ------
-    OutputExistsError
-        If ``path`` exists and ``overwrite`` is false.
-    OutputWriteError
-        If the operating system refuses the file, or ``path`` is the source.
+    OutputExistsError, OutputWriteError
+        As for :func:`nightfix.write.tiff.write_tiff`.
 
     Notes
     -----

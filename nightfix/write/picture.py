@@ -47,8 +47,8 @@ def write_picture(
 
     Parameters
     ----------
-    path : str or path-like
-        The result; written under a temporary name first.
+    path, record, overwrite
+        As for :func:`nightfix.write.tiff.write_tiff`.
     rgb : ndarray, shape (H, W, 3), float32
         Encoded in the curve of ``color_space``, upright; clipped to [0, 1].
     raw : RawImage
@@ -59,17 +59,11 @@ def write_picture(
         The format.
     color_space : str
         Name in ``COLOR_SPACES``; its ICC profile goes into the file.
-    record : Record or None
-        How the result was made, for its XMP packet.
-    overwrite : bool
-        Whether an existing ``path`` is replaced.
 
     Raises
     ------
-    OutputExistsError
-        If ``path`` exists and ``overwrite`` is false.
-    OutputWriteError
-        If the operating system refuses the file, or ``path`` is the source.
+    OutputExistsError, OutputWriteError
+        As for :func:`nightfix.write.tiff.write_tiff`.
     """
     samples = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
     record = record or Record()

@@ -17,7 +17,7 @@ from nightfix.condition import ExposureTarget
 from nightfix.errors import NightFixError, OutputClashError, OutputExistsError, RawReadError
 from nightfix.pipeline.photo import EnhanceOptions, enhance
 from nightfix.write.dng import write_dng
-from nightfix.write.formats import FORMATS
+from nightfix.write.formats import FORMATS, WriteOptions
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def test_a_second_run_has_nothing_to_do(photos, options, tiny_restorer):
     assert before == {path: path.stat().st_mtime_ns for path in options.output.iterdir()}
 
 
-def test_only_what_is_torn_or_missing_is_made_again(photos, options, tiny_restorer):
+def test_only_what_is_incomplete_or_missing_is_made_again(photos, options, tiny_restorer):
     list(enhance_many(photos, options, restorer=tiny_restorer))
-    torn, gone, kept = (options.output / f"p{number}_nightfix.tif" for number in range(3))
-    whole = torn.read_bytes()
-    torn.write_bytes(whole[: len(whole) // 2])
+    incomplete, gone, kept = (options.output / f"p{number}_nightfix.tif" for number in range(3))
+    whole = incomplete.read_bytes()
+    incomplete.write_bytes(whole[: len(whole) // 2])
     gone.unlink()
     again = list(enhance_many(photos, options, restorer=tiny_restorer))
     assert [outcome.result.skipped for outcome in again] == [False, False, True, True, True]
-    assert torn.read_bytes() == whole
+    assert incomplete.read_bytes() == whole
     assert gone.exists()
     assert kept.exists()
 
@@ -226,10 +226,10 @@ def test_a_plan_tells_what_a_run_does(photos, options, tiny_restorer):
     "changes",
     [
         *({"formats": (kind,)} for kind in FORMATS),
-        {"compression": "none"},
-        {"formats": ("dng",), "compression": "none"},
-        {"depth": 32},
-        {"depth": 32, "compression": "none"},
+        {"writing": WriteOptions(compression="none")},
+        {"formats": ("dng",), "writing": WriteOptions(compression="none")},
+        {"writing": WriteOptions(depth=32)},
+        {"writing": WriteOptions(depth=32, compression="none")},
     ],
     ids=str,
 )

@@ -109,7 +109,7 @@ def test_results_carry_their_fingerprint(result):
 
 
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.0])
-def test_a_result_that_was_cut_off_is_torn(result, kept):
+def test_a_result_that_was_cut_off_is_incomplete(result, kept):
     data = result.read_bytes()
     result.write_bytes(data[: int(len(data) * kept)])
     assert result_state(result, MARK) == "incomplete"
@@ -125,7 +125,7 @@ def test_wherever_a_result_is_cut_off_it_is_not_done(result):
         assert result_state(result, MARK) in ("incomplete", "unrelated"), end
 
 
-def test_what_is_none_of_ours_is_foreign(tmp_path):
+def test_what_is_none_of_ours_is_unrelated(tmp_path):
     path = tmp_path / "mine.tif"
     iio.imwrite(path, np.zeros((16, 16, 3), np.uint8))
     assert result_state(path, MARK) == "unrelated"
