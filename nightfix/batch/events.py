@@ -1,4 +1,4 @@
-"""Batch: what happens, as JSON objects for programs: one a line, each complete in itself.
+"""Batch: events as JSON objects for programs: one per line, each complete in itself.
 
 ``nightfix/batch/events.schema.json`` is their JSON Schema. ``schema`` in every object is its
 version: it grows when a field is renamed or taken away, not when one is added.

@@ -1,4 +1,4 @@
-"""Batch: what a batch would do, before it does it."""
+"""Batch: what a batch would do (``--dry-run``)."""
 
 from __future__ import annotations
 

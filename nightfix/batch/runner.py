@@ -175,14 +175,14 @@ class _Flow:
             return Outcome(path=photo.path, error=error)
 
     def finish(self) -> Iterator[Outcome]:
-        """Read nothing more and yield what is still being written."""
+        """Stop reading and yield the results that are still being written."""
         for _, reading in self.ahead:
             reading.cancel()
         while self.behind:
             yield self._written()
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for photos that are being read or written."""
         self.workers.shutdown(wait=True, cancel_futures=True)
 
     def _read_ahead(self) -> None:

@@ -62,7 +62,7 @@ class Batch:
             raise typer.Exit(report.code)
 
     def watch(self) -> None:
-        """Enhance what is there and what arrives, until interrupted."""
+        """Enhance existing and new photos until interrupted."""
         with Display(self.verbosity) as display:
             digest = self._digest()
             report = self._report(display, 0)

@@ -1,4 +1,4 @@
-"""Condition: all that the network is told about one photo."""
+"""Condition: all that the network needs to know about one photo."""
 
 from __future__ import annotations
 

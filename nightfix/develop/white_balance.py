@@ -54,7 +54,7 @@ class Balance:
 
 
 def choose_white_balance(raw: RawImage, asked: WhiteBalance = "as-shot") -> Balance:
-    """Find the white balance for a photo, and say so if it is not the one asked for.
+    """Find the white balance for a photo, with a note if it is not the one asked for.
 
     Parameters
     ----------

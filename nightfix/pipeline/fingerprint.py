@@ -25,7 +25,7 @@ ResultState = Literal["absent", "done", "incomplete", "different", "unrelated"]
 #: How much is read from either end of a photo to identify it [bytes].
 _IDENTITY = 1 << 16
 
-#: Options that say where results go and how they are made, not what is in them.
+#: Options that decide where results go, not their pixels.
 _NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
@@ -123,7 +123,7 @@ def is_whole(path: Path) -> bool:
 
 
 def result_state(target: Path, fingerprint: str) -> ResultState:
-    """Tell what is there already under the name of a result with this fingerprint.
+    """Return the state of the file at the name of a result with this fingerprint.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pipeline: what a whole photo, or a preview of a part of it, is restored by, and blended to."""
+"""Pipeline: measure a photo before the network runs, and blend its result afterwards."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def blend_with_capture(
 
 
 def hot_pixels_note(count: int) -> str:
-    """Return what a photographer is told of hot, dead and stuck pixels."""
+    """Return the note on hot, dead and stuck pixels."""
     pixels = "pixel" if count == 1 else "pixels"
     return f"repaired {count} hot or dead {pixels}; --hot-pixels off leaves them"
 
 
 def shake_note(length: float, deblur: bool | None) -> str:
-    """Return what a photographer is told of camera shake of some length [px]."""
+    """Return the note on camera shake of some length [px]."""
     removed = f"removed camera shake of about {length:.0f} px"
     return removed if deblur else f"{removed}; --no-deblur keeps it"

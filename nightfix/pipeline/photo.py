@@ -197,7 +197,7 @@ def enhance(
 def prepare(
     path: str | os.PathLike[str], options: EnhanceOptions, weights: str
 ) -> Prepared | Result:
-    """Read a photo and work out what is to be done to it, if anything is.
+    """Read and measure a photo, unless all its results exist already.
 
     Parameters
     ----------

@@ -245,7 +245,7 @@ def _cut(raw: RawImage, area: Rectangle) -> RawImage:
 
 
 def _cache_key(cache: Path | None, path: Path, options: EnhanceOptions, weights: str) -> Path:
-    """Return the beginning of the names of what is kept: by all that decides it."""
+    """Return the beginning of the names of cached files, by all that decides their content."""
     network = EnhanceOptions(
         hot_pixels=options.hot_pixels,
         exposure=options.exposure,

@@ -18,7 +18,7 @@ _NOISE_SOURCES = {
 }
 
 
-#: What is said of samples that were not a Bayer or monochrome mosaic in the file.
+#: Shown for samples that were not a Bayer or monochrome mosaic in the file.
 ORIGINS = {
     "mosaic": "",
     "x-trans": "X-Trans, interpolated to Bayer",

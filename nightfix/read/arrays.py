@@ -60,7 +60,7 @@ def raw_from_array(
     Raises
     ------
     ValueError
-        If the shape, the pattern or the levels are not as said.
+        If the shape, the pattern or the levels are invalid.
 
     Examples
     --------

@@ -116,7 +116,7 @@ def _first(notes: Mapping[str, str], keys: tuple[str, ...]) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a text that says something: no number, which is what exifread has no word for."""
+    """Return a text, or "" for a bare number, for which exifread has no word."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     says = any(c.isalpha() for c in text) and text.lower() not in ("n/a", "unknown")
     return text if says else ""

@@ -1,7 +1,7 @@
 """Read: what a RAW file says about itself, from its tags to :class:`Metadata`.
 
 LibRaw knows the exposure of every format it opens, maker notes included. The tags
-themselves (:mod:`nightfix.read.tags`) are asked for what it leaves open, and carried over.
+themselves (:mod:`nightfix.read.tags`) supply what it leaves open, and are kept in results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What is known about a capture, and what is carried over to the outputs.
+    """What is known about a capture, and the tags that results keep.
 
     Attributes
     ----------
@@ -320,5 +320,5 @@ def _long_iso(exif: Ifd) -> float | None:
 
 def _known(value: float | None) -> float | None:
     """Return a value without the digits float32 makes up; None if it says nothing."""
-    said = value is not None and math.isfinite(value) and value > 0
-    return float(f"{value:.7g}") if said else None
+    known = value is not None and math.isfinite(value) and value > 0
+    return float(f"{value:.7g}") if known else None

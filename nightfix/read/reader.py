@@ -128,7 +128,7 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
         A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
         or a Linear DNG.
     allow_truncated : bool
-        Take what is there of a file that was cut off; what is missing becomes DN 0.
+        Read what is there of a truncated file; missing samples become DN 0.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Read: how long a camera file says it is, which tells one that was cut off in copying.
+"""Read: the size that a camera file declares, to find files that were truncated in copying.
 
-LibRaw opens many such files without a word and leaves the rest of the picture black.
+LibRaw opens many such files without an error and leaves the rest of the picture black.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _end_of_boxes(file: BinaryIO) -> int:
 
 
 def ends_without_data(samples: NDArray[np.uint16]) -> bool:
-    """Tell whether the lower end of a frame is what a decoder leaves when its data ran out.
+    """Tell whether the lower end of a frame looks as if the decoder had run out of data.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Restore: weights from the Hugging Face Hub, in pieces if need be, never trusted unread."""
+"""Restore: download weights from the Hugging Face Hub, resume broken downloads, and verify them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def download_weights(
 ) -> Path:
     """Fetch weights into the user's cache.
 
-    What was fetched before a connection broke, even in an earlier call, is kept and
-    gone on with.
+    A download that broke off, even in an earlier call, is resumed.
 
     Parameters
     ----------
@@ -163,7 +162,7 @@ def _fetch(
     progress: Progress,
     pause: Callable[[float], None],
 ) -> None:
-    """Append to ``part`` until all is there; what breaks off is taken up again."""
+    """Append to ``part`` until it is complete; broken connections are resumed."""
     left = _ATTEMPTS
     while True:
         with open(part, "ab", opener=_no_link) as file:
@@ -236,15 +235,15 @@ def _is_offline(error: BaseException) -> bool:
 def _explain(
     name: str, repo_id: str, url: str, target: Path, error: BaseException
 ) -> WeightsDownloadError:
-    """Say why a download failed, and how to do without."""
+    """Explain why a download failed, and how to do it by hand."""
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
     if isinstance(error, (RepositoryNotFoundError, EntryNotFoundError)):
         what = f"the repository {repo_id} or its file {target.name} does not exist or is not public"
         hint = "use another --repo-id OWNER/NAME; private ones need HF_TOKEN"
         return WeightsDownloadError(name, what, hint)
-    said = str(error).splitlines() or [type(error).__name__]
-    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else said[0]
+    lines = str(error).splitlines() or [type(error).__name__]
+    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else lines[0]
     hint = f"to do it by hand, download {url} elsewhere and save it as {target}"
     return WeightsDownloadError(name, f"cannot be fetched from {repo_id}: {why}", hint)
 

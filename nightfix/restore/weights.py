@@ -1,4 +1,4 @@
-"""Restore: weights files, what they say of themselves, and whether to believe them."""
+"""Restore: weights files, their descriptions, and the checks before they are used."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FOLDERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsInfo:
-    """What a weights file says of itself.
+    """The description in a weights file.
 
     ``name`` and ``license``; ``network``, the keywords of its configuration;
     ``training``, the recipe and what else is known of the run; ``sha256`` of the file.
@@ -90,7 +90,7 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
 
 
 def verify_weights(name: str | os.PathLike[str]) -> tuple[Path, WeightsInfo]:
-    """Read the whole file of a name or path and hold it against its pin, without torch.
+    """Read the whole file of a name or path and check its pinned hash, without torch.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def verify_weights(name: str | os.PathLike[str]) -> tuple[Path, WeightsInfo]:
 
 
 def check_file(path: Path) -> None:
-    """Hold a file of any name against what a weights file says of itself, without torch.
+    """Check that a file of any name is a weights file, without torch.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denois
     Denoiser
         In float32, on the CPU, in evaluation mode.
     WeightsInfo
-        What the file says of itself.
+        Its description.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
-    """Return what the header of a file says of it."""
+    """Return the description in a file's header."""
     try:
         length = int.from_bytes(data[:8], "little")
         if length > _MAX_HEADER:

@@ -1,4 +1,4 @@
-"""Training: dark, noisy, shaken captures of clean scenes, and what is told about them."""
+"""Training: dark, noisy, shaken captures of clean scenes, with the network's conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nightfix.training.unprocessing import uniform
 
 
 class Task(NamedTuple):
-    """What a pass is told and what it is to answer.
+    """The conditions of a pass and its target.
 
     ``condition``, of which ``blur`` is 1 where the shake is to be undone, -1 where it is
     to be kept, 0 where the network must find out; ``kernel``, (B, 33, 33), the shake as far as it

@@ -76,7 +76,7 @@ def find_pairs(
         kin, whose lines name a short and a long file below it. For ELD (Wei et al., CVPR
         2020) a folder, or one of its cameras, with ``scene-1`` and so on, sixteen files each.
     protocol : {"sid", "eld"} or None
-        None tells them apart by what is there.
+        None chooses by the files in the folder.
     test : bool
         Whether to take the pairs that published figures are of, or those to learn from.
 

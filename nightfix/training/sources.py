@@ -44,7 +44,7 @@ _BRIGHTEST = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One capture and what is true of it.
+    """One capture and its known truth.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ SOFTWARE = f"NightFix {__version__}"
 #: Tags that count in pixels of the source's frame.
 _SOURCE_GEOMETRY = frozenset({Tag.EXIF_CFA_PATTERN, Tag.SUBJECT_AREA, Tag.SUBJECT_LOCATION})
 
-#: Printed size is nobody's measurement: the customary 300 px an inch.
+#: A photo has no printed size: the customary 300 px an inch.
 _RESOLUTION, _INCH = 300, 2
 
 
@@ -92,7 +92,7 @@ def source_directories(
 
 
 def _completed(metadata: Metadata, exif: list[ExifTag]) -> list[ExifTag]:
-    """Add to EXIF what is known of the capture by other ways and missing there."""
+    """Add what EXIF lacks but other tags or the maker note state about the capture."""
     there = {known.code for known in exif}
     missing = [known for known in _known_otherwise(metadata) if known.code not in there]
     if (exif or missing) and Tag.EXIF_VERSION not in there:

@@ -1,4 +1,4 @@
-"""Write: how a result was made, in a form that goes into the file and can be repeated."""
+"""Write: the settings behind a result, written into the file so that it can be repeated."""
 
 from __future__ import annotations
 
