@@ -29,7 +29,9 @@ def main() -> None:
     )
     restorer = nightfix.Restorer()
     restored = restorer.restore(
-        raw, nightfix.condition_raw(raw, ratio=RATIO), nightfix.Settings(steps=1)
+        raw,
+        nightfix.condition_raw(raw, nightfix.ExposureTarget(ratio=RATIO)),
+        nightfix.Settings(steps=1),
     )
     rgb = nightfix.develop_raw(restored)
 

@@ -14,11 +14,9 @@ import imageio.v3 as iio
 import numpy as np
 
 import nightfix
+from nightfix.condition import ceiling
 
 HERE = Path(__file__).parent
-
-#: What is kept above the new white, in units of it: the three stops of ``--headroom``.
-CEILING = 8.0
 
 
 def main() -> None:
@@ -27,7 +25,8 @@ def main() -> None:
     conditioning = nightfix.condition_raw(raw)
     ratio = np.float32(conditioning.amplification.ratio)
     restored = nightfix.Restorer().restore(raw, conditioning)
-    amplified = replace(raw, mosaic=np.minimum(raw.mosaic * ratio, CEILING))
+    highest = ceiling(raw, float(ratio), nightfix.Settings())
+    amplified = replace(raw, mosaic=np.minimum(raw.mosaic * ratio, np.float32(highest)))
     pictures = [nightfix.develop_raw(amplified), nightfix.develop_raw(restored)]
     between = np.ones((8, pictures[0].shape[1], 3), np.float32)
     joined = np.concatenate([pictures[0], between, pictures[1]])

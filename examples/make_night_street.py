@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from nightfix.develop import SRGB_TO_XYZ
 from nightfix.read import (
-    Area,
     ColorMatrix,
     ExifTag,
     Exposure,
     Metadata,
     RawImage,
+    Rectangle,
     pack_bayer,
     unpack_bayer,
 )
@@ -190,7 +190,7 @@ def raw_image(mosaic: Array) -> RawImage:
         as_shot_neutral=neutral(),
         color_matrices=(ColorMatrix(illuminant=21, matrix=COLOR_MATRIX),),
         baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
+        crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=metadata(),
     )

@@ -6,15 +6,14 @@ python examples/many_photos.py card/ restored/
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import nightfix
 
 
 def main(card: str, output: str) -> None:
     """Mirror the tree of ``card`` below ``output``; a second run does what is left."""
-    options = nightfix.EnhanceOptions(output=Path(output), settings=nightfix.Settings(steps=1))
-    found = nightfix.gather([card], recursive=True, output=options.output)
+    options = nightfix.EnhanceOptions(output=output, settings=nightfix.Settings(steps=1))
+    found = nightfix.find_photos([card], recursive=True, output=options.output)
     failed = []
     for outcome in nightfix.enhance_many(found.photos, options, restorer=nightfix.Restorer()):
         if outcome.error is not None:

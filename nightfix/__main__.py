@@ -1,4 +1,4 @@
-"""Entry: ``python -m nightfix``."""
+"""Shared: ``python -m nightfix``."""
 
 from nightfix.cli import main
 

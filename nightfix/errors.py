@@ -1,4 +1,4 @@
-"""Entry: what can go wrong, each with what to type next."""
+"""Shared: what can go wrong, each with what to type next."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class NightFixError(Exception):
 
 
 class InputError(NightFixError):
-    """Something is wrong with what was given to read."""
+    """An input is missing, unreadable or unsuitable."""
 
 
 class RawReadError(InputError):
     """A file is missing, damaged or not a camera RAW."""
 
     def __init__(
-        self, path: Path, what: str, hint: str = "nightfix info FILE shows what can be read of it"
+        self, path: Path, what: str, hint: str = "nightfix info FILE shows what can be read from it"
     ) -> None:
         super().__init__(f"{path}: {what}", hint)
         self.path = path
@@ -64,7 +64,9 @@ class NoPhotosError(InputError):
     """A folder holds no RAW file."""
 
     def __init__(self, path: Path, *, recursive: bool) -> None:
-        hint = "name a folder with RAW files" if recursive else "-r looks into its folders too"
+        hint = "give a folder that contains RAW files"
+        if not recursive:
+            hint = "add -r to search its subfolders too"
         super().__init__(f"{path}: no RAW files in this folder", hint)
         self.path = path
 
@@ -95,8 +97,8 @@ class CropError(InputError):
 
     def __init__(self, path: Path, crop: tuple[int, int, int, int], size: tuple[int, int]) -> None:
         super().__init__(
-            f"{path}: the region {','.join(map(str, crop))} is not within {size[0]} x {size[1]} px",
-            f"--crop X,Y,W,H with X + W up to {size[0]} and Y + H up to {size[1]}",
+            f"{path}: region {','.join(map(str, crop))} does not fit into {size[0]} x {size[1]} px",
+            f"use --crop X,Y,W,H with X + W at most {size[0]} and Y + H at most {size[1]}",
         )
         self.path = path
         self.size = size
@@ -119,7 +121,7 @@ class RecipeError(InputError):
 
 
 class ConfigError(NightFixError):
-    """The configuration file says what cannot be done."""
+    """The configuration file has an error."""
 
     def __init__(self, path: Path, what: str, hint: str = "nightfix config show") -> None:
         super().__init__(f"{path}: {what}", hint)
@@ -146,7 +148,9 @@ class WeightsIntegrityError(WeightsError):
     """A weights file is damaged or not one of NightFix."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: {what}", "reinstall NightFix, or name another file by --weights")
+        super().__init__(
+            f"{path}: {what}", "reinstall NightFix, or give another file with --weights"
+        )
         self.path = path
 
 
@@ -167,7 +171,7 @@ class DeviceUnavailableError(DeviceError):
 
     def __init__(self, device: str) -> None:
         super().__init__(
-            f"{device}: not available on this machine", "--device auto or --device cpu"
+            f"{device}: not available on this machine", "use --device auto or --device cpu"
         )
         self.device = device
 
@@ -176,18 +180,20 @@ class DeviceMemoryError(DeviceError):
     """Even the smallest tile does not fit into the device's memory."""
 
     def __init__(self, device: str, tile: int) -> None:
-        super().__init__(f"{device}: out of memory even with tiles of {tile} px", "--device cpu")
+        super().__init__(
+            f"{device}: out of memory even with tiles of {tile} px", "use --device cpu"
+        )
         self.device = device
         self.tile = tile
 
 
 class SelfTestError(DeviceError):
-    """The network does not restore a scene that it should."""
+    """The network fails on a test scene."""
 
     def __init__(self, before: float, after: float) -> None:
         super().__init__(
-            f"self test: error {after:.4f} after restoring, {before:.4f} before",
-            "nightfix weights verify; --device cpu tells whether the device is at fault",
+            f"self test failed: error {after:.4f} after restoring, {before:.4f} before",
+            "run nightfix weights verify; if --device cpu works, the device is at fault",
         )
 
 
@@ -199,8 +205,12 @@ class OutputExistsError(OutputError):
     """The result is there already."""
 
     def __init__(self, path: Path, *, ours: bool = False) -> None:
-        what = "exists already" + (", of other settings or another photo" if ours else "")
-        super().__init__(f"{path}: {what}", "--overwrite replaces it, --suffix renames")
+        what = "already exists" + (
+            ", made with other settings or from another photo" if ours else ""
+        )
+        super().__init__(
+            f"{path}: {what}", "use --overwrite to replace it, or --suffix for another name"
+        )
         self.path = path
 
 
@@ -209,16 +219,18 @@ class OutputClashError(OutputError):
 
     def __init__(self, path: Path, target: Path, other: Path) -> None:
         super().__init__(
-            f"{path}: its result {target} would be that of {other}",
-            "run them one by one, with another --suffix or -o DIR",
+            f"{path}: its result {target} would overwrite that of {other}",
+            "run them separately, with another --suffix or -o DIR",
         )
         self.path = path
         self.target = target
 
 
 class OutputWriteError(OutputError):
-    """The disk refused the result."""
+    """The operating system refused to write a result."""
 
-    def __init__(self, path: Path, what: str, hint: str = "-o DIR writes elsewhere") -> None:
+    def __init__(
+        self, path: Path, what: str, hint: str = "use -o DIR to write to another folder"
+    ) -> None:
         super().__init__(f"{path}: {what}", hint)
         self.path = path

@@ -1,4 +1,4 @@
-"""Entry: the processor's cores for work in parts, beside torch's own threads. Serves all rooms."""
+"""Shared: the processor's cores for work in parts, beside torch's own threads. Serves all rooms."""
 
 from __future__ import annotations
 

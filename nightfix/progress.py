@@ -1,4 +1,4 @@
-"""Entry: how the library tells what it is doing, without printing."""
+"""Shared: how the library tells what it is doing, without printing."""
 
 from __future__ import annotations
 

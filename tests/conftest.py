@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from raw_images import metadata_with, plain_raw
 
+from nightfix.evaluation.scene import COLOR_MATRIX, NEUTRAL, capture
 from nightfix.read.bayer import CfaPattern
 from nightfix.read.reader import ColorMatrix, RawImage
 from nightfix.read.tags import ExifTag
@@ -70,7 +71,7 @@ def make_raw(
     if lamp:
         scene = np.where((y - 0.3) ** 2 + (x - 0.3) ** 2 < 0.004, lamp, scene)
     light = scene / ratio
-    mosaic = a * rng.poisson(light / a) + np.sqrt(b) * rng.normal(size=shape)
+    mosaic = capture(light, a, b, rng)
     metadata = metadata_with(
         make="NightFix",
         model="Synthetic",
@@ -85,12 +86,11 @@ def make_raw(
             ExifTag(34855, 3, 1, struct.pack("<H", 3200)),  # ISO
         ),
     )
-    daylight = np.array([[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]])
     return plain_raw(
         np.minimum(mosaic, 1),
         cfa_pattern=cfa_pattern,
-        as_shot_neutral=np.array([0.5, 1.0, 0.6]),
-        color_matrices=(ColorMatrix(illuminant=21, matrix=daylight),),
+        as_shot_neutral=np.array(NEUTRAL),
+        color_matrices=(ColorMatrix(illuminant=21, matrix=np.array(COLOR_MATRIX)),),
         metadata=metadata,
     )
 

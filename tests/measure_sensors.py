@@ -22,6 +22,7 @@ from dng_files import DAYLIGHT_MATRIX, LINEAR_RAW, DngSpec, write_test_dng
 from scipy.ndimage import convolve
 
 from nightfix import Restorer, Settings, condition_raw, raw_from_array, read_raw
+from nightfix.condition import ExposureTarget
 from nightfix.develop.develop import demosaic_camera
 from nightfix.read.reader import RawImage
 from nightfix.training import unprocess
@@ -135,7 +136,7 @@ def main() -> None:
         light = light_of(path)
         for ratio in map(float, args.ratio.split(",")):
             for kind, raw, truth in captures(light, ratio):
-                told = condition_raw(raw, ratio=ratio)
+                told = condition_raw(raw, ExposureTarget(ratio=ratio))
                 restored = restorer.restore(raw, told, Settings(steps=args.steps))
                 flat = truth.ndim == 2
                 seen = restored.mosaic if flat else demosaic_camera(restored)

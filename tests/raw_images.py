@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, RawImage
+from nightfix.read.reader import RawImage, Rectangle
 
 NO_METADATA = Metadata(
     make="",
@@ -45,7 +45,7 @@ def plain_raw(mosaic: NDArray[np.floating], **known: Any) -> RawImage:
         as_shot_neutral=None,
         color_matrices=(),
         baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
+        crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=NO_METADATA,
     )

@@ -20,8 +20,8 @@ from nightfix.write import (
     record_of_file,
     write_dng,
     write_results,
-    write_shown,
     write_tiff,
+    write_view,
 )
 from nightfix.write.picture import write_picture
 
@@ -79,7 +79,7 @@ def test_one_photo(photo: Path, name: Name, tiny_weights: Path, tmp_path: Path) 
 
 def test_many_photos(photo: Path, name: Name, tmp_path: Path) -> None:
     options = nightfix.EnhanceOptions(output=name(tmp_path / "out"), restore=False)
-    found = nightfix.gather([name(photo.parent)], output=name(tmp_path / "out")).photos
+    found = nightfix.find_photos([name(photo.parent)], output=name(tmp_path / "out")).photos
     assert [one.path for one in found] == [photo]
     (outcome,) = nightfix.enhance_many([name(photo)], options, restorer=None)
     assert outcome.result is not None
@@ -97,7 +97,7 @@ def test_writing(photo: Path, name: Name, tmp_path: Path) -> None:
     write_dng(name(tmp_path / "a.dng"), raw, restored=True)
     write_tiff(name(tmp_path / "a.tif"), rgb, raw, color_space="srgb")
     write_picture(name(tmp_path / "a.jpg"), rgb, raw, "JPEG", color_space="srgb")
-    write_shown(name(tmp_path / "a.png"), rgb, source=name(photo))
+    write_view(name(tmp_path / "a.png"), rgb, source=name(photo))
     write_results(raw, {"png": name(tmp_path / "b.png")}, Record(), WriteOptions())
     assert {p.name for p in tmp_path.iterdir()} == {
         *("photo.dng", "a.dng", "a.tif", "a.jpg", "a.png", "b.png")

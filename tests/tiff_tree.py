@@ -11,7 +11,7 @@ import numpy as np
 
 from nightfix.read.bayer import CfaPattern
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 from nightfix.read.tags import ExifTag
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -221,7 +221,7 @@ def make_raw(
     cfa_pattern: CfaPattern | None = "RGGB",
     black: tuple[int, int, int, int] = (256, 256, 256, 256),
     white: int = 4095,
-    crop: Area | None = None,
+    crop: Rectangle | None = None,
     orientation: int = 1,
     bit_depth: int = 12,
     metadata: Metadata | None = None,
@@ -259,7 +259,7 @@ def make_raw(
             ),
         ),
         baseline_exposure=0.25,
-        crop=crop or Area(0, 0, height, width),
+        crop=crop or Rectangle(0, 0, height, width),
         orientation=orientation,
         metadata=metadata or make_metadata(),
     )

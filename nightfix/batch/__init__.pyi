@@ -1,3 +1,27 @@
+from .events import (
+    end_event as end_event,
+)
+from .events import (
+    error_event as error_event,
+)
+from .events import (
+    photo_event as photo_event,
+)
+from .events import (
+    planned_event as planned_event,
+)
+from .events import (
+    progress_event as progress_event,
+)
+from .events import (
+    result_event as result_event,
+)
+from .events import (
+    skipped_event as skipped_event,
+)
+from .events import (
+    start_event as start_event,
+)
 from .planning import (
     Planned as Planned,
 )
@@ -20,13 +44,13 @@ from .runner import (
     without_clashes as without_clashes,
 )
 from .sources import (
-    Gathered as Gathered,
+    FoundPhotos as FoundPhotos,
 )
 from .sources import (
     Photo as Photo,
 )
 from .sources import (
-    gather as gather,
+    find_photos as find_photos,
 )
 from .sources import (
     split_list as split_list,

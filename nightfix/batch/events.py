@@ -1,4 +1,4 @@
-"""Entry: what happens, as JSON objects for programs: one a line, each complete in itself.
+"""Batch: events as JSON objects for programs: one per line, each complete in itself.
 
 ``nightfix/batch/events.schema.json`` is their JSON Schema. ``schema`` in every object is its
 version: it grows when a field is renamed or taken away, not when one is added.
@@ -26,8 +26,8 @@ SCHEMA = 1
 Event = dict[str, Any]
 
 
-def _event(name: str, **facts: Any) -> Event:
-    return {"schema": SCHEMA, "event": name, **facts}
+def _event(name: str, **fields: Any) -> Event:
+    return {"schema": SCHEMA, "event": name, **fields}
 
 
 def start_event(photos: int, restorer: Restorer | None) -> Event:
@@ -57,12 +57,16 @@ def result_event(result: Result) -> Event:
     """Tell what came of a photo; the results are read again for their hash."""
     if result.skipped:
         return skipped_event(result.path, result.outputs)
-    chosen, timings = result.conditioning, result.timings
+    conditioning, timings = result.conditioning, result.timings
     ratio = noise = None
-    if chosen is not None:
-        amplified = chosen.amplification
-        ratio = {"value": amplified.ratio, "source": amplified.source, "reason": amplified.reason}
-        noise = {"a": chosen.noise.a, "b": chosen.noise.b, "source": chosen.noise.source}
+    if conditioning is not None:
+        amplification, model = conditioning.amplification, conditioning.noise
+        ratio = {
+            "value": amplification.ratio,
+            "source": amplification.source,
+            "reason": amplification.reason,
+        }
+        noise = {"a": model.a, "b": model.b, "source": model.source}
     return _event(
         "result",
         path=str(result.path),
@@ -74,8 +78,8 @@ def result_event(result: Result) -> Event:
         hot_pixels=result.hot_pixels,
         notes=list(result.notes),
         camera={
-            name: None if fact == "" else fact
-            for name, fact in dataclasses.asdict(result.camera).items()
+            name: None if value == "" else value
+            for name, value in dataclasses.asdict(result.camera).items()
         },
         seconds={
             "read": round(timings.read, 3),

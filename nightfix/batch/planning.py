@@ -1,4 +1,4 @@
-"""Entry: what a batch would do, before it does it."""
+"""Batch: what a batch would do (``--dry-run``)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from nightfix.batch.runner import options_for
 from nightfix.batch.sources import Photo
-from nightfix.condition import AUTO_STEPS, Settings, condition_raw
+from nightfix.condition import AUTO_STEPS, ExposureTarget, Settings, condition_raw
 from nightfix.errors import NightFixError
 from nightfix.pipeline import EnhanceOptions, missing_outputs, settings_fingerprint
 from nightfix.read import raw_from_array, read_size
-from nightfix.write import TABLE, Format
+from nightfix.write import FILE_FORMATS, Format
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-#: About what a pixel takes in a result, of the restored example; more where noise is kept [bytes].
+#: Rough size of a pixel in a result, measured on the restored example; noise takes more [bytes].
 _BYTES_PER_PIXEL: dict[Format, float] = {
     "tiff": 5.0,
     "dng": 1.3,
@@ -30,7 +30,7 @@ _BYTES_PER_PIXEL: dict[Format, float] = {
     "png": 1.2,
     "avif": 0.1,
 }
-#: What it takes where nothing is compressed but the preview, and how much more in floats.
+#: The same where only the preview is compressed, and the factor for floats.
 _UNCOMPRESSED: dict[Format, float] = {"tiff": 6.0, "dng": 2.3, "linear-dng": 6.3}
 _FLOATS = 1.8
 
@@ -74,7 +74,7 @@ def plan(photos: Iterable[Photo], options: EnhanceOptions, weights: str) -> list
     Parameters
     ----------
     photos : iterable of Photo
-        As :func:`nightfix.batch.sources.gather` finds them.
+        As :func:`nightfix.batch.sources.find_photos` finds them.
     options : EnhanceOptions
         What is wanted.
     weights : str
@@ -110,16 +110,16 @@ def with_sizes(planned: Planned, options: EnhanceOptions) -> Planned:
     except NightFixError as error:
         return replace(planned, targets=(), error=error)
     missing = {target.suffix for target in planned.targets}
-    kinds = [kind for kind in options.formats if TABLE[kind].suffix in missing]
+    kinds = [kind for kind in options.formats if FILE_FORMATS[kind].suffix in missing]
     per_pixel = sum(_bytes_per_pixel(kind, options) for kind in kinds)
     return replace(planned, pixels=height * width, size=round(height * width * per_pixel))
 
 
 def _bytes_per_pixel(kind: Format, options: EnhanceOptions) -> float:
     sizes = _BYTES_PER_PIXEL
-    if options.compression == "none":
+    if options.writing.compression == "none":
         sizes = sizes | _UNCOMPRESSED
-    return sizes[kind] * (_FLOATS if kind == "tiff" and options.depth == 32 else 1)
+    return sizes[kind] * (_FLOATS if kind == "tiff" and options.writing.depth == 32 else 1)
 
 
 def seconds_per_pixel(restorer: Restorer, settings: Settings) -> float:
@@ -129,9 +129,8 @@ def seconds_per_pixel(restorer: Restorer, settings: Settings) -> float:
     """
     settings = replace(settings, steps=settings.steps or AUTO_STEPS)
     raw = raw_from_array(np.full((_PROBE, _PROBE), 0.02), noise=(1e-4, 1e-6))
-    conditioning = condition_raw(
-        raw, ratio=16, deblur=False
-    )  # whose search does not grow with pixels
+    # Without looking for shake, which takes the same time whatever the photo's size.
+    conditioning = condition_raw(raw, ExposureTarget(ratio=16), deblur=False)
     restorer.restore(raw, conditioning, replace(settings, steps=1))
     started = time.perf_counter()
     restorer.restore(raw, conditioning, settings)

@@ -1,4 +1,4 @@
-"""Entry: many photos; one that fails does not stop the rest.
+"""Batch: many photos; one that fails does not stop the rest.
 
 While the network runs on one photo, the results of the one before are written and the
 next one is read, in this order and by one worker: so memory is that of two photos,
@@ -49,7 +49,7 @@ def options_for(photo: Photo, options: EnhanceOptions) -> EnhanceOptions:
 
 
 def without_clashes(photos: Iterable[Photo], options: EnhanceOptions) -> list[Photo]:
-    """Give every photo an error whose result would have the name of an earlier one's."""
+    """Give an error to every photo whose result would overwrite that of an earlier one."""
     taken: dict[Path, Path] = {}
     checked = []
     for photo in photos:
@@ -80,7 +80,7 @@ def enhance_many(
     Parameters
     ----------
     photos : iterable of Photo, str or path-like
-        Camera RAW files, as :func:`nightfix.batch.sources.gather` finds them.
+        Camera RAW files, as :func:`nightfix.batch.sources.find_photos` finds them.
     options, announce, progress
         As for :func:`nightfix.pipeline.photo.enhance`.
     restorer : Restorer or None
@@ -157,7 +157,7 @@ class _Flow:
                 yield ended
             else:
                 self.behind.append((photo, self.workers.submit(write, ended)))
-            del reading, ended  # their mosaics are the writer's now
+            del reading, ended  # the writer owns their mosaics now
         yield from self.finish()
 
     def _network(self, photo: Photo, reading: Future[Prepared | Result]) -> Prepared | Outcome:
@@ -175,14 +175,14 @@ class _Flow:
             return Outcome(path=photo.path, error=error)
 
     def finish(self) -> Iterator[Outcome]:
-        """Read nothing more and yield what is still being written."""
+        """Stop reading and yield the results that are still being written."""
         for _, reading in self.ahead:
             reading.cancel()
         while self.behind:
             yield self._written()
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for photos that are being read or written."""
         self.workers.shutdown(wait=True, cancel_futures=True)
 
     def _read_ahead(self) -> None:

@@ -1,4 +1,4 @@
-"""Entry: from what was named (files, folders, patterns, a list) to photos."""
+"""Batch: find the photos that were named: files, folders, patterns or a list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 from nightfix.errors import NightFixError, NoPhotosError, PhotoNotFoundError
@@ -18,7 +19,7 @@ from nightfix.write import record_of_file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """A photo that was asked for, or why it cannot be had.
+    """A photo that was named, or the error if it does not exist.
 
     Attributes
     ----------
@@ -37,8 +38,8 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
-    """Photos in the order in which they were named, each once, and what was left aside.
+class FoundPhotos:
+    """Photos in the order in which they were named, each once, and what was ignored.
 
     ``left_out`` counts the files of folders that are no photos, by name ending
     (``"results"`` are NightFix's own).
@@ -48,13 +49,13 @@ class Gathered:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def gather(
+def find_photos(
     names: Iterable[str | os.PathLike[str]],
     *,
     recursive: bool = False,
     suffix: str = "_nightfix",
     output: str | os.PathLike[str] | None = None,
-) -> Gathered:
+) -> FoundPhotos:
     """Find the photos that were named.
 
     Parameters
@@ -71,7 +72,7 @@ def gather(
 
     Returns
     -------
-    Gathered
+    FoundPhotos
         A name without a photo is among them, with its error.
     """
     search = _Search(recursive=recursive, suffix=suffix, output=output)
@@ -79,7 +80,7 @@ def gather(
     for name in names:
         for photo in search.find(Path(name)):
             photos.setdefault(_identity(photo.path), photo)
-    return Gathered(photos=tuple(photos.values()), left_out=search.left_out)
+    return FoundPhotos(photos=tuple(photos.values()), left_out=search.left_out)
 
 
 def _identity(path: Path) -> str:
@@ -119,7 +120,7 @@ class _Search:
                 found = True
                 yield Photo(path=match, folder=match.parent.relative_to(fixed))
         if not found:
-            error = PhotoNotFoundError(pattern, "no RAW file has such a name")
+            error = PhotoNotFoundError(pattern, "no RAW file matches")
             yield Photo(path=pattern, error=error)
 
     def _folder(self, root: Path) -> Iterator[Photo]:
@@ -143,7 +144,7 @@ class _Search:
         if self._is_result(path):
             self.left_out["results"] += 1
             return False
-        # ._NAME.ARW is what macOS leaves on cards: no photo, whatever it is called.
+        # macOS leaves files such as ._NAME.ARW on cards, which are not photos.
         if kind not in RAW_SUFFIXES or path.name.startswith("."):
             self.left_out["hidden" if path.name.startswith(".") else kind or "no ending"] += 1
             return False
@@ -155,8 +156,20 @@ class _Search:
     def _is_result(self, path: Path) -> bool:
         if self.suffix and path.stem.endswith(self.suffix):
             return True
-        record = record_of_file(path) if path.suffix.lower() == ".dng" else None
-        return record is not None and record.restored == "True"
+        if path.suffix.lower() != ".dng":
+            return False
+        try:
+            state = path.stat()
+        except OSError:
+            return False
+        return _was_restored(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _was_restored(path: Path, size: int, modified: int) -> bool:
+    """Tell whether NightFix restored a DNG; a folder that is watched is scanned over and over."""
+    record = record_of_file(path)
+    return record is not None and record.restored
 
 
 def _fixed_part(pattern: Path) -> Path:

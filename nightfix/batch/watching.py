@@ -1,4 +1,4 @@
-"""Entry: photos that arrive in a folder, one after the other, when they are complete."""
+"""Batch: photos that arrive in a folder, one after the other, when they are complete."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nightfix.batch.sources import Gathered, Photo
+from nightfix.batch.sources import FoundPhotos, Photo
 from nightfix.errors import NoPhotosError
 
-#: Seconds between two looks; a file that is the same in both is complete.
+#: Seconds between two scans; a file that did not change in between is complete.
 INTERVAL = 2.0
 
 
 def watch(
-    look: Callable[[], Gathered],
+    scan: Callable[[], FoundPhotos],
     *,
     interval: float = INTERVAL,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[list[Photo]]:
-    """Look for new photos until interrupted.
+    """Scan for new photos until interrupted.
 
     Parameters
     ----------
-    look : callable
+    scan : callable
         Finds the photos there are now.
     interval : float
-        Seconds between two looks.
+        Seconds between two scans.
     sleep : callable
         Waits that long.
 
     Yields
     ------
     list of Photo
-        Photos whose size and date are those of the look before; each once, and again
-        when it has changed. At the first look also the names that cannot be had.
+        Photos whose size and date are the same as in the scan before; each once, and again
+        when it has changed. In the first scan also names that do not exist.
     """
     handled: dict[Path, tuple[int, int]] = {}
     before: dict[Path, tuple[int, int]] = {}
@@ -43,7 +43,7 @@ def watch(
     while True:
         now: dict[Path, tuple[int, int]] = {}
         ready = []
-        for photo in look().photos:
+        for photo in scan().photos:
             state = _state(photo)
             if state is None:
                 ready += [photo] if first and not isinstance(photo.error, NoPhotosError) else []

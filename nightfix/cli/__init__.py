@@ -1,4 +1,4 @@
-"""Entry: the command line. The only room that prints, exits or knows exit codes."""
+"""Command line: the command line. The only room that prints, exits or knows exit codes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nightfix.cli.overview import overview
 
 
 def main() -> None:
-    """Run the command line; a polite request to end (SIGTERM) is the same as Ctrl-C."""
+    """Run the command line; SIGTERM ends it like Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Names of files may hold bytes that are no text: they go out as they came in.
+    # File names may hold bytes that are not valid text: write them as they were read.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace" if sys.platform == "win32" else "surrogateescape")
     if sys.argv[1:] == ["--help"]:
-        # Before anything is imported that takes longer; if it cannot be written, the app says so.
+        # Before the slow imports; if it cannot be written, the application reports it.
         with suppress(OSError):
             print(overview(), end="", flush=True)
             return

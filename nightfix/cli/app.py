@@ -1,4 +1,4 @@
-"""Entry: the Typer application; its commands are in :mod:`nightfix.cli.commands`."""
+"""Command line: the Typer application; its commands are in :mod:`nightfix.cli.commands`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry: what ``nightfix enhance`` does with its options: run, watch or only tell."""
+"""Command line: run a batch, watch a folder, or only report what would be done."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from nightfix.batch import (
-    Gathered,
+    FoundPhotos,
     Photo,
     enhance_many,
-    events,
-    gather,
+    error_event,
+    find_photos,
     plan,
     seconds_per_pixel,
     watch,
@@ -23,11 +23,11 @@ from nightfix.batch import (
     without_clashes,
 )
 from nightfix.cli.boundary import INTERRUPTED, exit_code
-from nightfix.cli.console import Display, Loudness, left_out_line, print_line
+from nightfix.cli.console import Display, Verbosity, left_out_line, print_line
 from nightfix.cli.reports import Forecast, JsonReport, Report
 from nightfix.errors import NightFixError
 from nightfix.pipeline import EnhanceOptions
-from nightfix.read import decoder
+from nightfix.read import start_decoder
 from nightfix.restore import weights_sha256
 
 if TYPE_CHECKING:
@@ -45,37 +45,37 @@ class Batch:
     device: str
     jobs: int
     json: bool
-    loudness: Loudness
+    verbosity: Verbosity
     _restorer: Restorer | None = field(default=None, init=False)
 
     def run(self) -> None:
-        """Enhance all photos and leave with the first failure's code."""
-        with Display(self.loudness) as display:
+        """Enhance all photos and exit with the first failure's code."""
+        with Display(self.verbosity) as display:
             digest = self._digest()
-            photos = self._photos(self._gather(), display)
+            photos = self._photos(self._find_photos(), display)
             report = self._report(display, len(photos))
             self._enhance(photos, digest, report)
             report.end()
             if not photos:
-                display.announce("nothing to do: no photo was named")
+                display.announce("nothing to do: no photos given")
         if report.code:
             raise typer.Exit(report.code)
 
     def watch(self) -> None:
-        """Enhance what is there and what arrives, until interrupted."""
-        with Display(self.loudness) as display:
+        """Enhance existing and new photos until interrupted."""
+        with Display(self.verbosity) as display:
             digest = self._digest()
             report = self._report(display, 0)
-            display.announce("watching; Ctrl-C ends it")
-            for photos in watch(self._gather):
+            display.announce("watching for new photos; press Ctrl-C to stop")
+            for photos in watch(self._find_photos):
                 report.total += len(photos)
                 self._enhance(without_clashes(photos, self.options), digest, report)
 
     def forecast(self) -> None:
-        """Tell what would be done."""
-        with Display(self.loudness) as display:
+        """Report what would be done."""
+        with Display(self.verbosity) as display:
             digest = self._digest()
-            photos = self._photos(self._gather(), display)
+            photos = self._photos(self._find_photos(), display)
             planned = plan(photos, self.options, digest)
             speed = 0.0
             if any(one.targets for one in planned) and (restorer := self._load()):
@@ -87,24 +87,24 @@ class Batch:
         if code:
             raise typer.Exit(code)
 
-    def _gather(self) -> Gathered:
-        return gather(
+    def _find_photos(self) -> FoundPhotos:
+        return find_photos(
             self.names,
             recursive=self.recursive,
             suffix=self.options.suffix,
             output=self.options.output,
         )
 
-    def _photos(self, gathered: Gathered, display: Display) -> list[Photo]:
-        if gathered.left_out:
-            display.announce(left_out_line(gathered.left_out))
-        return without_clashes(gathered.photos, self.options)
+    def _photos(self, found: FoundPhotos, display: Display) -> list[Photo]:
+        if found.left_out:
+            display.announce(left_out_line(found.left_out))
+        return without_clashes(found.photos, self.options)
 
     def _report(self, display: Display, total: int) -> Report:
         return (JsonReport if self.json else Report)(display, total)
 
     def _enhance(self, photos: Iterable[Photo], digest: str, report: Report) -> None:
-        """Run photos through, telling what becomes of them."""
+        """Enhance photos and report each outcome."""
         photos = list(photos)
         needed = any(one.targets for one in plan(photos, self.options, digest))
         restorer = self._load() if needed else None
@@ -126,7 +126,7 @@ class Batch:
             raise
 
     def _digest(self) -> str:
-        """Return the hash of the weights, which must be there before anything is done."""
+        """Return the hash of the weights, which must exist before any work starts."""
         try:
             return weights_sha256(self.weights) if self.options.restore else ""
         except NightFixError as error:
@@ -136,7 +136,7 @@ class Batch:
     def _load(self) -> Restorer | None:
         """Build the network once."""
         if self._restorer is None and self.options.restore:
-            decoder.start()  # which gets ready while torch is imported
+            start_decoder()  # which gets ready while torch is imported
             from nightfix.restore import Restorer
 
             try:
@@ -147,6 +147,6 @@ class Batch:
         return self._restorer
 
     def _tell(self, error: NightFixError) -> None:
-        """Tell a program of an error that ends the call."""
+        """Report an error that ends the call to a program."""
         if self.json:
-            print_line(json.dumps(events.error_event(None, error, exit_code(error))))
+            print_line(json.dumps(error_event(None, error, exit_code(error))))

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix benchmark``."""
+"""Command line: ``nightfix benchmark``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def benchmark(
     megapixels: Annotated[
         Any,
         typer.Option(
-            metavar="MP,...", parser=numbers(0.01, 500), help="Sizes of the made-up photos."
+            metavar="MP,...", parser=numbers(0.01, 500), help="Sizes of the synthetic photos."
         ),
     ] = "12,24,100",
     steps: StepCountsOption = "1,2,3",
@@ -44,17 +44,17 @@ def benchmark(
     device: DeviceOption = "auto",
     batch: Annotated[
         bool,
-        typer.Option("--batch", help="Measure 12 photos of each case in one run, too."),
+        typer.Option("--batch", help="Also measure a batch of 12 photos for each case."),
     ] = False,
     darktable: Annotated[
         bool,
         typer.Option(
             "--darktable",
-            help="Measure darktable's export with its profiled denoise too, if it is installed.",
+            help="Also measure darktable's export with its profiled denoise, if it is installed.",
         ),
     ] = False,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the figures as JSON.")
     ] = None,
 ) -> None:
     """Measure how long this machine takes, stage by stage, and how much memory.
@@ -62,7 +62,7 @@ def benchmark(
     Example: nightfix benchmark --megapixels 24 --steps 3
     """
     from nightfix.evaluation import (
-        Case,
+        BenchmarkCase,
         as_json,
         measure_all,
         measure_batch,
@@ -72,7 +72,7 @@ def benchmark(
     from nightfix.restore import KNOWN_WEIGHTS
 
     cases = [
-        Case(megapixels=size, weights=name, steps=count, device=device)
+        BenchmarkCase(megapixels=size, weights=name, steps=count, device=device)
         for name in weights or sorted(KNOWN_WEIGHTS)
         for size in megapixels
         for count in steps

@@ -1,4 +1,4 @@
-"""Entry: the one place where errors become lines on stderr and exit codes."""
+"""Command line: the one place where errors become lines on stderr and exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from nightfix import __version__
 from nightfix.cli.commands import Commands
 from nightfix.cli.console import printable
-from nightfix.cli.overview import TABLE, overview
+from nightfix.cli.overview import COMMANDS, overview
 from nightfix.errors import (
     ConfigError,
     DeviceError,
@@ -38,8 +38,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
 }
 
 
-#: What a file says that our output goes to: full, over a quota or a limit, broken.
-_CANNOT_BE_SAID = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+#: Errors of the file that standard output goes to: full, over a quota or a limit, broken.
+_STDOUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def exit_code(error: NightFixError) -> int:
@@ -53,7 +53,7 @@ def to_stderr(line: str) -> None:
 
 
 def report(error: NightFixError, say: Callable[[str], None] = to_stderr) -> None:
-    """Say an error and what to do about it, on stderr."""
+    """Print an error and what to do about it, on stderr."""
     if os.environ.get("NIGHTFIX_DEBUG"):
         traceback.print_exception(error)
     say(f"error: {error.message}")
@@ -69,9 +69,9 @@ def finish(failures: list[NightFixError]) -> None:
 
 
 class Boundary(TyperGroup):
-    """The command group that catches what it and its commands raise.
+    """The command group, which catches the errors of its commands.
 
-    Its own help is plain text: to import what draws boxes takes longer than all the rest.
+    Its own help is plain text: importing Rich would take longer than everything else.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -79,21 +79,21 @@ class Boundary(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the help."""
-        return list(TABLE)
+        return list(COMMANDS)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, options and commands."""
         formatter.write(overview())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; a photo in its place is most likely to be enhanced."""
+        """Find the command; suggest ``enhance`` where a photo was given instead."""
         first = args[0]
-        if first not in TABLE and _is_photo(first):
-            ctx.fail(f"{first!r} is no command. Did you mean 'nightfix enhance {first}'?")
+        if first not in COMMANDS and _is_photo(first):
+            ctx.fail(f"{first!r} is not a command. Did you mean 'nightfix enhance {first}'?")
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Parse the program's own words; without any, the help is what was missing."""
+        """Parse the program's own options; without any arguments, show the help."""
         if not args and not ctx.resilient_parsing:
             print(overview(), end="", file=sys.stderr)
             raise typer.Exit(WRONG_CALL)
@@ -119,21 +119,24 @@ def _exit_codes() -> Iterator[None]:
         report(error)
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt as error:
-        print("interrupted: what was finished is kept", file=sys.stderr)
+        print("interrupted; finished results are kept", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
     except (BrokenPipeError, SystemExit) as error:
-        # Rich leaves, too, where the pipe is broken; whatever else leaves is not held up.
+        # Rich exits where the pipe is broken; any other exit passes through.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        # The reader of our output has left; there is nobody to tell.
+        # Whoever read our output has closed the pipe: end quietly.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         raise typer.Exit(0) from None
     except OSError as error:
-        # What photos and results make of the disk is told long before.
-        if error.errno not in _CANNOT_BE_SAID:
+        # Errors of photos and results have been reported before.
+        if error.errno not in _STDOUT_ERRORS:
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        what, hint = error.strerror or str(error), "make room there; finished results are kept"
+        what, hint = (
+            error.strerror or str(error),
+            "free some space there; finished results are kept",
+        )
         refused = OutputWriteError(Path("the standard output"), what, hint)
         report(refused)
         raise typer.Exit(exit_code(refused)) from error
@@ -147,7 +150,7 @@ def _exit_codes() -> Iterator[None]:
 
 
 def _is_photo(name: str) -> bool:
-    """Tell whether something that is no command is, or may be, a photo or a folder of them."""
+    """Tell whether a word that is not a command looks like a photo or a folder."""
     from nightfix.read import RAW_SUFFIXES
 
     return os.path.exists(name) or Path(name).suffix.lower() in RAW_SUFFIXES

@@ -1,4 +1,4 @@
-"""Entry: the commands by name, each of which is imported when it is first asked for."""
+"""Command line: the commands by name, each of which is imported when it is first asked for."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import typer
 
-from nightfix.cli.overview import TABLE, Entry
+from nightfix.cli.overview import COMMANDS, Entry
 
 
 class Commands(MutableMapping[str, Any]):
-    """Commands and groups of them, by name; to list their names imports none."""
+    """Commands and groups of them, by name; listing their names imports none of them."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
-            self._known[name] = _load(name, TABLE[name])
+            self._known[name] = _load(name, COMMANDS[name])
         return self._known[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -29,10 +29,10 @@ class Commands(MutableMapping[str, Any]):
         del self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(TABLE)
+        return len(COMMANDS)
 
 
 def _load(name: str, entry: Entry) -> Any:

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix config``."""
+"""Command line: ``nightfix config``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ config = typer.Typer(
 _SOURCES = {"ENVIRONMENT": "environment", "DEFAULT_MAP": "configuration file or preset"}
 
 
-@config.command()
-def path() -> None:
+@config.command("path")
+def print_path() -> None:
     """Print where the configuration file is, or would be.
 
     Example: $EDITOR "$(nightfix config path)"
@@ -29,11 +29,11 @@ def path() -> None:
     print(config_path())
 
 
-@config.command()
-def show(
+@config.command("show")
+def show_config(
     ctx: typer.Context,
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With the options of this preset.")
+        str | None, typer.Option(metavar="NAME", help="Include the options of this preset.")
     ] = None,
 ) -> None:
     """Show every option that is set by the file, a preset or the environment.

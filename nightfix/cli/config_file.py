@@ -1,4 +1,4 @@
-"""Entry: the configuration file, with the user's own defaults and named presets."""
+"""Command line: the configuration file, with the user's own defaults and named presets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Values = dict[str, "str | bool"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     ``commands`` holds the values of each command's options, ``presets`` those of each name.
     """
@@ -50,8 +50,8 @@ class Config:
 
     def _preset_hint(self, preset: str) -> str:
         if not self.presets:
-            return f"write one as a table [{_PRESET}.{preset}] into that file"
-        return did_you_mean(preset, self.presets, f"there are: {', '.join(self.presets)}")
+            return f"add a table [{_PRESET}.{preset}] to that file"
+        return did_you_mean(preset, self.presets, f"available presets: {', '.join(self.presets)}")
 
 
 def config_path() -> Path:
@@ -61,7 +61,7 @@ def config_path() -> Path:
 
 
 def read_config(path: Path, known: Mapping[str, set[str]]) -> Config:
-    """Read a configuration file; one that is not there says nothing.
+    """Read a configuration file; a missing one is empty.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> Config:
         elif name in known:
             commands[name] = _values(path, name, table, known[name])
         else:
-            raise ConfigError(path, f"[{name}] is not known", _near(name, {*known, _PRESET}))
+            raise ConfigError(path, f"unknown table [{name}]", _near(name, {*known, _PRESET}))
     return Config(path=path, commands=commands, presets=presets)
 
 
@@ -108,7 +108,7 @@ def preset_names(path: Path) -> list[str]:
 
 def _values(path: Path, name: str, table: Any, known: set[str]) -> Values:
     if not isinstance(table, dict):
-        raise ConfigError(path, f"{name} is no table", f"write [{name}] on a line of its own")
+        raise ConfigError(path, f"{name} is not a table", f"write [{name}] on a line of its own")
     values: Values = {}
     for key, value in table.items():
         option = key.replace("-", "_")
@@ -127,4 +127,4 @@ def _text(value: Any) -> str | bool:
 
 
 def _near(name: str, known: set[str]) -> str:
-    return did_you_mean(name, known, f"known are: {', '.join(sorted(known))}")
+    return did_you_mean(name, known, f"use one of: {', '.join(sorted(known))}")

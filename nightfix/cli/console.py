@@ -1,4 +1,4 @@
-"""Entry: what a person sees while photos are worked on, all of it on stderr."""
+"""Command line: what a person sees while photos are worked on, all of it on stderr."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 
 
-class Loudness(IntEnum):
-    """How much is said: ``--quiet`` leaves errors, ``--verbose`` adds timings."""
+class Verbosity(IntEnum):
+    """How much is printed: errors only (``--quiet``), notes, or timings too (``--verbose``)."""
 
     quiet = 0
     normal = 1
@@ -33,9 +33,9 @@ def printable(text: str) -> str:
 
 
 class Display:
-    """Facts, notes and a progress bar; the bar is silent where stderr is no terminal."""
+    """Lines and a progress bar on stderr; no bar where stderr is not a terminal."""
 
-    def __init__(self, loudness: Loudness = Loudness.normal, task: str = "restoring") -> None:
+    def __init__(self, verbosity: Verbosity = Verbosity.normal, task: str = "restoring") -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -45,7 +45,7 @@ class Display:
             TimeRemainingColumn,
         )
 
-        self.loudness = loudness
+        self.verbosity = verbosity
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -55,7 +55,7 @@ class Display:
             console=self._console,
             transient=True,
             redirect_stdout=False,  # results go where stdout goes, whatever stderr is
-            disable=not self._console.is_terminal or loudness is Loudness.quiet,
+            disable=not self._console.is_terminal or verbosity is Verbosity.quiet,
         )
         self._task = self._bar.add_task(task, total=None, visible=False)
 
@@ -68,12 +68,12 @@ class Display:
 
     def announce(self, text: str) -> None:
         """Show a line above the bar, unless quiet is asked for."""
-        if self.loudness is not Loudness.quiet:
+        if self.verbosity is not Verbosity.quiet:
             self.say(text)
 
     def detail(self, text: str) -> None:
-        """Show a line where much is to be said."""
-        if self.loudness is Loudness.verbose:
+        """Show a line with ``--verbose`` only."""
+        if self.verbosity is Verbosity.verbose:
             self.say(text)
 
     def say(self, text: str) -> None:
@@ -101,7 +101,7 @@ class Display:
 
     def table(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Show three columns: what became of photos, how many or which, and why."""
-        if self.loudness is Loudness.quiet:
+        if self.verbosity is Verbosity.quiet:
             return
         if not self._console.is_terminal:
             for row in rows:
@@ -140,13 +140,13 @@ def plural(count: int, noun: str) -> str:
 
 
 def left_out_line(left_out: Counter[str]) -> str:
-    """Say once what of the folders is no photo.
+    """Return one line on the files of folders that are not photos.
 
     >>> left_out_line(Counter({".jpg": 12, ".xmp": 1}))
-    'left aside, no RAW photos: 12 .jpg, 1 .xmp'
+    'ignored, not RAW photos: 12 .jpg, 1 .xmp'
     """
     kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
-    return f"left aside, no RAW photos: {kinds}"
+    return f"ignored, not RAW photos: {kinds}"
 
 
 def clock(seconds: float) -> str:

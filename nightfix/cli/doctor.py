@@ -1,4 +1,4 @@
-"""Entry: ``nightfix doctor``."""
+"""Command line: ``nightfix doctor``."""
 
 from __future__ import annotations
 

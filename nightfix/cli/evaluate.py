@@ -1,4 +1,4 @@
-"""Entry: ``nightfix evaluate``."""
+"""Command line: ``nightfix evaluate``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def evaluate(
     photos: Annotated[
         Path | None,
-        typer.Option(help="Folder of clean photographs to make cases of.", show_default=False),
+        typer.Option(
+            help="Folder of clean photographs to make test cases from.", show_default=False
+        ),
     ] = None,
     pairs: Annotated[
         Path | None,
@@ -35,12 +37,12 @@ def evaluate(
         ),
     ] = "1,8,100,250,300",
     steps: StepCountsOption = "1,3",
-    blur: Annotated[bool, typer.Option("--blur", help="Add shaken cases of --photos.")] = False,
+    blur: Annotated[bool, typer.Option("--blur", help="Add test cases with camera shake.")] = False,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of noise and shakes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of noise and camera shake.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Measure weights on captures whose truth is known.
+    """Measure weights on photos whose clean version is known.
 
     PSNR and SSIM are of packed RAW values, without any brightness alignment; "aligned" is
     the PSNR after the one that the tables of SID and ELD use. 0 passes is the amplified

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix info``."""
+"""Command line: ``nightfix info``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def info(
 
 
 def _is_restored(record: Record | None) -> bool:
-    return record is not None and record.restored == "True"
+    return record is not None and record.restored
 
 
 def _made(record: Record) -> dict[str, str]:
@@ -63,10 +63,10 @@ def _made(record: Record) -> dict[str, str]:
         "result": f"{what} by NightFix {record.version}",
         "made with": record.options,
         "weights": weights,
-        "noise taken": record.noise,
-        "hot pixels": f"{record.hot_pixels} mended" if record.hot_pixels else "",
-        "shake undone": f"{record.shake} px" if record.shake else "",
-        "computed": record.computed,
+        "noise": "" if record.noise is None else _noise(*record.noise),
+        "hot pixels": "" if record.hot_pixels is None else f"{record.hot_pixels} repaired",
+        "camera shake": "" if record.shake is None else f"{record.shake:.1f} px removed",
+        "computed on": record.computed,
     }
     return {name: text for name, text in rows.items() if text}
 
@@ -102,13 +102,13 @@ def _photo(raw: RawImage) -> dict[str, str]:
             _LIGHTS.get(m.illuminant, str(m.illuminant)) for m in raw.color_matrices
         )
         or unknown,
-        "exposure": f"{raw.baseline_exposure:+.3g} EV to be added (BaselineExposure)",
+        "exposure": f"{raw.baseline_exposure:+.3g} EV in BaselineExposure",
         "clipped": f"{100 * float(np.mean(raw.mosaic >= 0.999)):.3g} % of the samples",
     }
 
 
 def _camera(raw: RawImage) -> dict[str, str]:
-    """Return what the maker note says the camera did by itself."""
+    """Return what the maker note says about the camera's own processing."""
     camera = raw.metadata.camera
     reduced = {
         "high ISO": camera.high_iso_noise_reduction,
@@ -131,20 +131,24 @@ _LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: 
 
 def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
-    raw, mended = mend_hot_pixels(raw)
-    chosen = condition_raw(raw)
-    noise, amplified = chosen.noise, chosen.amplification
+    raw, repaired = mend_hot_pixels(raw)
+    conditioning = condition_raw(raw)
+    noise, amplification = conditioning.noise, conditioning.amplification
     rows = {
-        "noise": f"a {noise.a:.3g}, b {noise.b:.3g} (variance = a x + b, white = 1)",
+        "noise": _noise(noise.a, noise.b),
         "noise source": {
             "tag": "NoiseProfile of the file",
             "table": "measured camera table",
             "photo": "estimated from the photo itself",
         }[noise.source],
-        "hot pixels": f"{mended} would be mended",
-        "ratio": f"{amplified.ratio:.4g} ({amplified.reason})",
-        "steps": f"{passes(Settings(steps=0), chosen)} with --steps auto",
+        "hot pixels": f"{repaired} would be repaired",
+        "ratio": f"{amplification.ratio:.4g} ({amplification.reason})",
+        "steps": f"{passes(Settings(steps=0), conditioning)} with --steps auto",
     }
-    if chosen.warning:
-        rows["note"] = chosen.warning
+    if conditioning.warning:
+        rows["note"] = conditioning.warning
     return rows
+
+
+def _noise(a: float, b: float) -> str:
+    return f"a {a:.3g}, b {b:.3g} (variance = a x + b, white = 1)"

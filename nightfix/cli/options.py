@@ -1,4 +1,4 @@
-"""Entry: options that commands share, and texts turned into values."""
+"""Command line: options that commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typer
 from nightfix.condition import Settings
 from nightfix.errors import did_you_mean
 from nightfix.pipeline import EnhanceOptions
-from nightfix.write import FORMATS, TABLE, Depth, Format
+from nightfix.write import FILE_FORMATS, FORMATS, VIEW_SUFFIXES, Depth, Format
 
 DEFAULTS = EnhanceOptions()
 SETTINGS = Settings()
 
 #: Groups of the help.
-PHOTOS, OUTPUT, EXPOSURE = "Which photos", "Output", "How bright"
-RESTORATION, DEVELOPMENT, TALK = "Restoration", "Development (not DNG)", "What is said"
+PHOTOS, OUTPUT, EXPOSURE = "Photos", "Output", "Brightness"
+RESTORATION, DEVELOPMENT, TALK = "Restoration", "Development (not for DNG)", "Messages"
 
 
 class CompressionChoice(str, Enum):
@@ -112,10 +112,10 @@ def parse_formats(text: str) -> tuple[Format, ...]:
     names = text.replace("both", "tiff,dng").split(",")
     formats = tuple(name for name in FORMATS if name in names)
     for name in sorted(set(names) - set(FORMATS)):
-        what = f"{text!r} is not both or any of {', '.join(FORMATS)}"
+        what = f"{text!r} is none of both, {', '.join(FORMATS)}"
         raise typer.BadParameter(f"{what}. {did_you_mean(name, FORMATS, '')}".rstrip(". "))
-    if len({TABLE[name].suffix for name in formats}) < len(formats):
-        raise typer.BadParameter("dng and linear-dng would have the same name; give one of them")
+    if len({FILE_FORMATS[name].suffix for name in formats}) < len(formats):
+        raise typer.BadParameter("dng and linear-dng would have the same name; choose one of them")
     return formats
 
 
@@ -130,19 +130,19 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
-def option(*names: str, group: str | None = None, **facts: Any) -> Any:
+def option(*names: str, group: str | None = None, **settings: Any) -> Any:
     """Return an option of a group of the help, with the environment variable of its name.
 
     ``--color-space`` can be given as ``NIGHTFIX_COLOR_SPACE``.
     """
     name = max(names, key=len).split("/")[0].strip("-").replace("-", "_").upper()
     return typer.Option(
-        *names, envvar=f"NIGHTFIX_{name}", show_envvar=False, rich_help_panel=group, **facts
+        *names, envvar=f"NIGHTFIX_{name}", show_envvar=False, rich_help_panel=group, **settings
     )
 
 
 def _read_defaults(ctx: typer.Context, preset: str | None) -> str | None:
-    """Let the configuration file and a preset speak for options that are not given."""
+    """Take options that are not given from the configuration file and a preset."""
     if ctx.resilient_parsing or ctx.parent is None:
         return preset
     from nightfix.cli.config_file import config_path, read_config
@@ -180,7 +180,7 @@ PresetOption = Annotated[
     option(
         "--preset",
         metavar="NAME",
-        help="Options of that name from the configuration file.",
+        help="Use a named set of options from the configuration file.",
         is_eager=True,
         callback=_read_defaults,
         autocompletion=_preset_names,
@@ -193,7 +193,7 @@ RatioOption = Annotated[
         group=EXPOSURE,
         metavar="X|auto",
         parser=number_or_auto(1, whole=False),
-        help="Amplification: target exposure over captured exposure. auto meters the scene.",
+        help="Brightening: target exposure / captured exposure. auto meters the scene.",
     ),
 ]
 EvOption = Annotated[
@@ -224,8 +224,8 @@ HeadroomOption = Annotated[
         min=0,
         max=8,
         metavar="EV",
-        help="Stops kept above white, for lamps. darktable shows a DNG darker by those that "
-        "are used.",
+        help="Stops of highlights to keep above white. darktable shows a DNG darker by the "
+        "stops in use.",
     ),
 ]
 StepsOption = Annotated[
@@ -245,7 +245,7 @@ StrengthOption = Annotated[
         group=RESTORATION,
         min=0,
         max=100,
-        help="0 is only amplified, 100 fully restored.",
+        help="0 only brightens, 100 restores fully.",
     ),
 ]
 ChromaOption = Annotated[
@@ -255,7 +255,7 @@ ChromaOption = Annotated[
         group=RESTORATION,
         min=0,
         max=100,
-        help="Strength for color noise alone. (default: that of --strength)",
+        help="Strength for color noise. (default: same as --strength)",
     ),
 ]
 DeblurOption = Annotated[
@@ -263,7 +263,7 @@ DeblurOption = Annotated[
     option(
         "--deblur/--no-deblur",
         group=RESTORATION,
-        help="Undo a shake even if none is found, or keep it. (default: undo what is found)",
+        help="Always remove camera shake, or never. (default: only where it is found)",
     ),
 ]
 HotPixelsOption = Annotated[
@@ -271,19 +271,24 @@ HotPixelsOption = Annotated[
     option(
         "--hot-pixels",
         group=RESTORATION,
-        help="Mend hot, dead and stuck pixels first, or keep them.",
+        help="Repair hot, dead and stuck pixels first, or leave them.",
     ),
 ]
 SeedOption = Annotated[
     int,
-    option("--seed", group=RESTORATION, min=0, help="Seed of the photons drawn between passes."),
+    option(
+        "--seed",
+        group=RESTORATION,
+        min=0,
+        help="Random seed of the light simulated between passes.",
+    ),
 ]
 DeterministicOption = Annotated[
     bool,
     option(
         "--deterministic",
         group=RESTORATION,
-        help="Add expected light between passes, not drawn photons.",
+        help="Simulate that light without random noise.",
     ),
 ]
 WeightsOption = Annotated[
@@ -292,13 +297,13 @@ WeightsOption = Annotated[
         "--weights",
         group=RESTORATION,
         metavar="NAME|PATH",
-        help="Weights to use.",
+        help="Network weights to use.",
         autocompletion=_weights_names,
     ),
 ]
 DeviceOption = Annotated[
     str,
-    option("--device", group=RESTORATION, metavar="auto|cuda|mps|cpu", help="Where to run."),
+    option("--device", group=RESTORATION, metavar="auto|cuda|mps|cpu", help="Device to run on."),
 ]
 TileOption = Annotated[
     int,
@@ -307,7 +312,7 @@ TileOption = Annotated[
         group=RESTORATION,
         metavar="N|auto",
         parser=number_or_auto(32, whole=True),
-        help="Side of a tile in pixels. Smaller needs less memory; pixels stay the same.",
+        help="Tile size in pixels. Smaller needs less memory; the result stays the same.",
     ),
 ]
 WhiteBalanceOption = Annotated[
@@ -321,22 +326,14 @@ WhiteBalanceOption = Annotated[
     ),
 ]
 ToneOption = Annotated[ToneChoice, option("--tone", group=DEVELOPMENT, help="Tone curve.")]
-QuietOption = Annotated[
-    bool, option("-q", "--quiet", group=TALK, help="Say nothing but errors on stderr.")
-]
+QuietOption = Annotated[bool, option("-q", "--quiet", group=TALK, help="Print only errors.")]
 VerboseOption = Annotated[
-    bool, option("-v", "--verbose", group=TALK, help="Say how long each stage took, too.")
+    bool, option("-v", "--verbose", group=TALK, help="Also print how long each stage took.")
 ]
-
-
-def check_one_exposure(ratio: float, ev: float | None, target_exposure: float | None) -> None:
-    """Refuse two ways to say how bright."""
-    if sum((ratio != 0, ev is not None, target_exposure is not None)) > 1:
-        raise typer.BadParameter("give one of --ratio, --ev and --target-exposure")
 
 
 def read_names(names: list[Path], stdin: TextIO | None) -> list[Path]:
-    """Put the paths of the standard input, if that is not closed, in the place of a ``-``."""
+    """Replace ``-`` by the paths that are read from standard input."""
     from nightfix.batch import split_list
 
     listed = split_list(stdin.buffer.read()) if stdin and Path("-") in names else []
@@ -363,3 +360,9 @@ StepCountsOption = Annotated[
     Any,
     typer.Option(metavar="N,...", parser=numbers(1, 16, whole=True), help="Network passes."),
 ]
+
+
+def require_view_suffix(path: Path) -> None:
+    """Refuse a name whose format is not written."""
+    if path.suffix.lower() not in VIEW_SUFFIXES:
+        raise typer.BadParameter(f"{path.name} must end in {', '.join(VIEW_SUFFIXES)}")

@@ -1,4 +1,4 @@
-"""Entry: what there is to ask for, and the help that says so.
+"""Command line: the commands, and the program's own help.
 
 Nothing of Typer is imported here: that takes five times as long as to start Python.
 """
@@ -23,11 +23,13 @@ class Entry(NamedTuple):
 
 
 #: In the order of the help. The summary is the beginning of the command's own help.
-TABLE = {
+COMMANDS = {
     "enhance": Entry("enhance", _PHOTOS, "Restore dark, noisy, shaken RAW photos."),
-    "preview": Entry("seeing", _PHOTOS, "Restore one region to a picture, the original beside it."),
+    "preview": Entry(
+        "preview", _PHOTOS, "Restore one region to a picture, the original beside it."
+    ),
     "compare": Entry(
-        "seeing", _PHOTOS, "Join two pictures at a line: before on the left, after on the right."
+        "compare", _PHOTOS, "Join two pictures at a line: before on the left, after on the right."
     ),
     "info": Entry(
         "info", _PHOTOS, "Show what a RAW file says and what NightFix would do with it, or did."
@@ -51,7 +53,9 @@ TABLE = {
     "train": Entry(
         "train", _MAKING, "Train weights from photographs, panoramas, RAW files or real pairs."
     ),
-    "evaluate": Entry("evaluate", _MAKING, "Measure weights on captures whose truth is known."),
+    "evaluate": Entry(
+        "evaluate", _MAKING, "Measure weights on photos whose clean version is known."
+    ),
 }
 
 #: Options of the program itself.
@@ -69,9 +73,9 @@ def overview() -> str:
     width = min(max(shutil.get_terminal_size().columns, 50), 80) - 2
     parts = ["Usage: nightfix [OPTIONS] COMMAND [ARGS]...\n"]
     parts.append(textwrap.fill(_SUMMARY, width, initial_indent="  ", subsequent_indent="  "))
-    panels = dict.fromkeys(entry.panel for entry in TABLE.values())
+    panels = dict.fromkeys(entry.panel for entry in COMMANDS.values())
     sections = {
-        panel: {n: e.summary for n, e in TABLE.items() if e.panel == panel} for panel in panels
+        panel: {n: e.summary for n, e in COMMANDS.items() if e.panel == panel} for panel in panels
     }
     for title, rows in {"Options": OPTIONS, **sections}.items():
         parts.append(f"\n{title}:")

@@ -1,4 +1,4 @@
-"""Entry: what a batch tells while it runs, to a person or to a program."""
+"""Command line: what a running batch reports to a person or to a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightfix.batch import Outcome, Planned, events
+from nightfix.batch import (
+    Outcome,
+    Planned,
+    end_event,
+    error_event,
+    photo_event,
+    planned_event,
+    progress_event,
+    result_event,
+    skipped_event,
+    start_event,
+)
 from nightfix.cli.boundary import exit_code, report
 from nightfix.cli.console import Display, clock, megabytes, plural
 from nightfix.errors import NightFixError
@@ -75,7 +86,7 @@ class Report:
 
     def tell_skipped(self, outcome: Outcome) -> None:
         """Tell that there was nothing to do for a photo."""
-        self.display.announce(f"{outcome.path.name}: done already with these settings")
+        self.display.announce(f"{outcome.path.name}: already done with these settings")
 
     def tell_result(self, outcome: Outcome) -> None:
         """Tell where a photo's results are."""
@@ -118,7 +129,7 @@ class Report:
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("done", plural(len(self.done), "photo"), f"in {clock(self.seconds)}")]
         rows += self._group(
-            "skipped", [(p, "done already with these settings") for p in self.skipped]
+            "skipped", [(p, "already done with these settings") for p in self.skipped]
         )
         rows += self._group("failed", [(p, _reason(p, e)) for p, e in self.failed])
         return rows
@@ -155,38 +166,38 @@ class JsonReport(Report):
 
     def start(self, restorer: Restorer | None) -> None:
         """Tell that work begins."""
-        self.write(events.start_event(self.total, restorer))
+        self.write(start_event(self.total, restorer))
 
     def begin(self, path: Path) -> None:
         """Tell which photo the network begins with."""
         super().begin(path)
         self.current = path
-        self.write(events.photo_event(path, self.begun, self.total))
+        self.write(photo_event(path, self.begun, self.total))
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the network is."""
         super().progress(done, total)
-        self.write(events.progress_event(self.current, done, total))
+        self.write(progress_event(self.current, done, total))
 
     def tell_error(self, path: Path, error: NightFixError) -> None:
         """Tell that a photo failed."""
         report(error, self.display.say)
-        self.write(events.error_event(path, error, exit_code(error)))
+        self.write(error_event(path, error, exit_code(error)))
 
     def tell_skipped(self, outcome: Outcome) -> None:
         """Tell that there was nothing to do for a photo."""
         if outcome.result is not None:
-            self.write(events.result_event(outcome.result))
+            self.write(result_event(outcome.result))
 
     def tell_result(self, outcome: Outcome) -> None:
         """Tell what came of a photo."""
         if outcome.result is not None:
-            self.write(events.result_event(outcome.result))
+            self.write(result_event(outcome.result))
 
     def end(self) -> None:
         """Tell that the batch is over."""
         self.write(
-            events.end_event(
+            end_event(
                 done=len(self.done),
                 skipped=len(self.skipped),
                 failed=len(self.failed),
@@ -217,8 +228,8 @@ class Forecast:
             self.first = self.first or planned.error
             self._error(planned.path, planned.error)
         elif planned.skipped:
-            self.count["done already"] += 1
-            self._write(events.skipped_event(planned.path, []), f"{planned.path}: done already")
+            self.count["already done"] += 1
+            self._write(skipped_event(planned.path, []), f"{planned.path}: already done")
         else:
             self.count["to do"] += 1
             targets = ", ".join(map(str, planned.targets))
@@ -226,12 +237,12 @@ class Forecast:
                 f"{planned.path} -> {targets} ({planned.pixels / 1e6:.1f} MP, about "
                 f"{megabytes(planned.size)}, {clock(seconds)})"
             )
-            self._write(events.planned_event(planned, seconds), text)
+            self._write(planned_event(planned, seconds), text)
 
     def _error(self, path: Path, error: NightFixError) -> None:
         report(error, self.display.say)
         if self.json:
-            self.display.result(json.dumps(events.error_event(path, error, exit_code(error))))
+            self.display.result(json.dumps(error_event(path, error, exit_code(error))))
 
     def _write(self, event: dict[str, Any], text: str) -> None:
         if self.json:

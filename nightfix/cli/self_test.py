@@ -1,4 +1,4 @@
-"""Entry: whether this machine is fit, and all that is needed there."""
+"""Command line: checks of this machine, the installation and the network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from nightfix import __version__
 from nightfix.cli.config_file import config_path
-from nightfix.condition import Settings, condition_raw
+from nightfix.condition import ExposureTarget, Settings, condition_raw
 from nightfix.errors import NightFixError, SelfTestError
+from nightfix.evaluation import capture
 from nightfix.read import raw_from_array
 from nightfix.restore import verify_weights, weights_folder
 
@@ -111,10 +112,10 @@ def _devices() -> Iterator[Finding]:
         text=f"{dtype}, {torch.get_num_threads()} threads, {', '.join(fast) or 'plain'}",
     )
     for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
+        properties = torch.cuda.get_device_properties(index)
         dtype = str(compute_dtype(torch.device("cuda", index))).removeprefix("torch.")
-        size = facts.total_memory / 2**30
-        yield Finding(name=f"cuda:{index}", text=f"{facts.name}, {size:.1f} GiB, {dtype}")
+        size = properties.total_memory / 2**30
+        yield Finding(name=f"cuda:{index}", text=f"{properties.name}, {size:.1f} GiB, {dtype}")
     if not torch.cuda.is_available():
         yield Finding(name="cuda", text="not available")
     there = torch.backends.mps.is_available()
@@ -122,7 +123,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _self_test(weights: str, device: str) -> Iterator[Finding]:
-    """Restore a made scene and hold the result against the truth."""
+    """Restore a synthetic scene and compare the result with the truth."""
     from nightfix.restore import Restorer
 
     try:
@@ -145,7 +146,9 @@ def _try(restorer: Restorer) -> tuple[float, float, float]:
         scene, samples = _scene(side)
         raw = raw_from_array(samples, noise=(_A, _B))
         started = time.perf_counter()
-        restored = restorer.restore(raw, condition_raw(raw, ratio=_RATIO), Settings(steps=1))
+        restored = restorer.restore(
+            raw, condition_raw(raw, ExposureTarget(ratio=_RATIO)), Settings(steps=1)
+        )
         took = time.perf_counter() - started
         before = float(np.abs(samples * _RATIO - scene).mean())
         after = float(np.abs(restored.mosaic - scene).mean())
@@ -161,5 +164,4 @@ def _scene(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     y, x = np.indices((side, side)) / side
     scene = 0.2 + 0.3 * y + 0.2 * (np.hypot(x - 0.5, y - 0.5) < 0.3)
     light = scene / _RATIO
-    samples = _A * rng.poisson(light / _A) + np.sqrt(_B) * rng.normal(size=scene.shape)
-    return scene, samples
+    return scene, capture(light, _A, _B, rng)

@@ -1,4 +1,4 @@
-"""Entry: ``nightfix train``."""
+"""Command line: ``nightfix train``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a TOML file.", show_default=False)],
     output: Annotated[
         Path,
-        typer.Option(help="Folder of the run; one that is there goes on.", show_default=False),
+        typer.Option(help="Folder of the run; an existing run is continued.", show_default=False),
     ],
     photos: Annotated[
         list[Path] | None,
@@ -41,7 +41,7 @@ def train(
 ) -> None:
     """Train weights from photographs, panoramas, RAW files or real pairs.
 
-    A run that was stopped goes on where it was. On several GPUs: torchrun
+    A run that was stopped continues where it was. On several GPUs: torchrun
     --nproc-per-node N -m nightfix train ...
 
     Example: nightfix train weights/recipes/base.toml --photos photos/ --output runs/base

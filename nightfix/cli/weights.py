@@ -1,4 +1,4 @@
-"""Entry: ``nightfix weights``."""
+"""Command line: ``nightfix weights``."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def verify(
         str, typer.Argument(metavar="[NAME|PATH]", help="Name or file of the weights.")
     ] = DEFAULT_WEIGHTS,
 ) -> None:
-    """Read weights as a whole and hold them against their pinned SHA-256.
+    """Read weights completely and check them against their pinned SHA-256.
 
     Example: nightfix weights verify
     """
@@ -105,7 +105,7 @@ def path(
 def remove(
     name: Annotated[str, typer.Argument(help="Name of downloaded weights.", show_default=False)],
 ) -> None:
-    """Remove downloaded weights, and the rests of a download that was given up.
+    """Remove downloaded weights, and what unfinished downloads left behind.
 
     Example: nightfix weights remove nightfix-base
     """

@@ -1,4 +1,4 @@
-"""Condition: all that the network is told about one photo.
+"""Condition: all that the network needs to know about one photo.
 
 What other rooms may use is named, with its types, in ``__init__.pyi``; each name is imported
 when it is first used.

@@ -2,6 +2,9 @@ from .amplification import (
     Amplification as Amplification,
 )
 from .amplification import (
+    ExposureTarget as ExposureTarget,
+)
+from .amplification import (
     choose_amplification as choose_amplification,
 )
 from .amplification import (
@@ -20,13 +23,13 @@ from .conditioning import (
     Settings as Settings,
 )
 from .conditioning import (
+    capture_passes as capture_passes,
+)
+from .conditioning import (
     ceiling as ceiling,
 )
 from .conditioning import (
     condition_raw as condition_raw,
-)
-from .conditioning import (
-    looks as looks,
 )
 from .conditioning import (
     passes as passes,

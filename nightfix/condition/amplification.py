@@ -1,4 +1,4 @@
-"""Condition: how much light is missing, and who says so."""
+"""Condition: how much a photo is to be brightened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Amplification:
     source : {"given", "ev", "target exposure", "metered"}
         What decided.
     reason : str
-        A few words for the facts line.
+        A few words for the line that is shown first.
     """
 
     ratio: float
@@ -40,56 +40,78 @@ class Amplification:
     reason: str
 
 
-def choose_amplification(
-    raw: RawImage,
-    *,
-    ratio: float | None = None,
-    ev: float | None = None,
-    target_exposure: float | None = None,
-) -> Amplification:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureTarget:
+    """How much brighter than the capture a picture is to be, in one of three ways.
+
+    Parameters
+    ----------
+    ratio : float or None
+        Target exposure over captured exposure, >= 1 [-].
+    ev : float or None
+        The same in stops, >= 0 [EV]: the ratio is 2^ev.
+    exposure_time : float or None
+        Exposure time the photo should have had, > 0 [s]. Shorter than the captured one
+        gives ratio 1.
+
+    Raises
+    ------
+    ValueError
+        If more than one is given, or a value outside its range.
+
+    Notes
+    -----
+    Without any of them the photo is metered.
+    """
+
+    ratio: float | None = None
+    ev: float | None = None
+    exposure_time: float | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.ratio, self.ev, self.exposure_time)) > 1:
+            raise ValueError("give only one of ratio, ev and exposure_time")
+        _require("ratio", self.ratio, 1.0)
+        _require("ev", self.ev, 0.0)
+        _require("exposure_time", self.exposure_time, 0.0)
+
+
+def _require(name: str, value: float | None, least: float) -> None:
+    if value is not None and not least <= value < math.inf:
+        raise ValueError(f"{name} {value} must be at least {least:g}")
+
+
+#: Meter the photo.
+METERED = ExposureTarget()
+
+
+def choose_amplification(raw: RawImage, target: ExposureTarget = METERED) -> Amplification:
     """Decide the amplification of a photo.
 
     Parameters
     ----------
     raw : RawImage
         The capture as read.
-    ratio : float, optional
-        The amplification itself, >= 1 [-].
-    ev : float, optional
-        The amplification in stops, >= 0 [EV]: the ratio is 2^ev.
-    target_exposure : float, optional
-        Exposure time the photo should have had, > 0 [s]. Shorter than the captured one
-        gives ratio 1.
+    target : ExposureTarget
+        What is asked for.
 
     Returns
     -------
     Amplification
-        Metered by :func:`metered_ratio` if nothing is given.
+        Metered by :func:`metered_ratio` if nothing is asked for.
 
     Raises
     ------
     MissingMetadataError
-        If ``target_exposure`` is given and the file does not state its exposure time.
-    ValueError
-        If more than one way is given, or a value outside its range.
+        If an exposure time is asked for and the file does not state its own.
     """
-    if sum(value is not None for value in (ratio, ev, target_exposure)) > 1:
-        raise ValueError("give only one of ratio, ev and target_exposure")
-    if ratio is not None:
-        return Amplification(ratio=_in_range("ratio", ratio, 1.0), source="given", reason="given")
-    if ev is not None:
-        reason = f"{_in_range('ev', ev, 0.0):+g} EV"
-        return Amplification(ratio=2.0**ev, source="ev", reason=reason)
-    if target_exposure is not None:
-        return _to_target(raw, _in_range("target_exposure", target_exposure, 0.0))
+    if target.ratio is not None:
+        return Amplification(ratio=target.ratio, source="given", reason="given")
+    if target.ev is not None:
+        return Amplification(ratio=2.0**target.ev, source="ev", reason=f"{target.ev:+g} EV")
+    if target.exposure_time is not None:
+        return _to_target(raw, target.exposure_time)
     return _metered(raw)
-
-
-def _in_range(name: str, value: float, least: float) -> float:
-    """Return ``value`` if it is finite and at least ``least``."""
-    if not least <= value < math.inf:
-        raise ValueError(f"{name} {value} must be at least {least:g}")
-    return value
 
 
 def _to_target(raw: RawImage, target: float) -> Amplification:
@@ -98,12 +120,12 @@ def _to_target(raw: RawImage, target: float) -> Amplification:
     if captured is None or not 0 < captured < math.inf:
         raise MissingMetadataError(
             raw.path,
-            "a target exposure needs the exposure time of the photo, which the file does not state",
-            "--ratio 100 gives the amplification itself",
+            "--target-exposure needs the photo's own exposure time, which the file does not state",
+            "use --ratio instead, such as --ratio 100",
         )
     times = f"{format_exposure_time(captured)} to {format_exposure_time(target)}"
     if target <= captured:
-        reason = f"{times}: exposed long enough already"
+        reason = f"{times}: already exposed long enough"
         return Amplification(ratio=1.0, source="target exposure", reason=reason)
     return Amplification(ratio=target / captured, source="target exposure", reason=times)
 

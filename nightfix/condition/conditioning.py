@@ -1,4 +1,4 @@
-"""Condition: all that the network is told about one photo."""
+"""Condition: all that the network needs to know about one photo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.condition.amplification import Amplification, choose_amplification
+from nightfix.condition.amplification import (
+    METERED,
+    Amplification,
+    ExposureTarget,
+    choose_amplification,
+)
 from nightfix.condition.noise import NoiseModel, choose_noise
 from nightfix.read import RawImage
 
@@ -113,18 +118,13 @@ def ceiling(raw: RawImage, ratio: float, settings: Settings) -> float:
     return float(min(ratio, 2 ** (settings.headroom - raw.baseline_exposure)))
 
 
-def looks(passes: int) -> int:
+def capture_passes(passes: int) -> int:
     """Return how many of the passes see the capture alone; all, where a shake is undone."""
     return 2 if passes > 2 else 1
 
 
 def condition_raw(
-    raw: RawImage,
-    *,
-    ratio: float | None = None,
-    ev: float | None = None,
-    target_exposure: float | None = None,
-    deblur: bool | None = None,
+    raw: RawImage, target: ExposureTarget = METERED, *, deblur: bool | None = None
 ) -> Conditioning:
     """Work out the amplification and the noise of a photo.
 
@@ -132,21 +132,20 @@ def condition_raw(
     ----------
     raw : RawImage
         The photo as read.
-    ratio, ev, target_exposure : float or None
-        Three ways to give the amplification, at most one of them: as a ratio >= 1, in
-        stops, or as the exposure time of the picture that is wanted [s]. None meters.
+    target : ExposureTarget
+        How bright the picture is to be; by default the photo is metered.
     deblur : bool or None
         Whether to undo a shake; None undoes one that is found.
 
     Raises
     ------
     MissingMetadataError
-        If a target exposure is given and the photo's own is not known.
+        If an exposure time is asked for and the photo's own is not known.
     """
-    amplified = choose_amplification(raw, ratio=ratio, ev=ev, target_exposure=target_exposure)
+    amplification = choose_amplification(raw, target)
     noise, warning = choose_noise(raw)
     warning = "; ".join(filter(None, (warning, _reduced_in_camera(raw))))
-    return Conditioning(amplification=amplified, noise=noise, warning=warning, blur=deblur)
+    return Conditioning(amplification=amplification, noise=noise, warning=warning, blur=deblur)
 
 
 def _reduced_in_camera(raw: RawImage) -> str:
@@ -156,6 +155,6 @@ def _reduced_in_camera(raw: RawImage) -> str:
         return ""
     strength = camera.high_iso_noise_reduction
     return (
-        f"the camera's high-ISO noise reduction was on ({strength}); where it works on RAW "
-        "files too, their noise is not what the noise model says"
+        f"the camera's high-ISO noise reduction was on ({strength}); if it was applied to the "
+        "RAW data too, the noise model does not fit"
     )

@@ -1,4 +1,4 @@
-"""Condition: how noisy one capture is, and who says so.
+"""Condition: the noise model of a capture, and where it comes from.
 
 The noise of a capture follows ``variance = a*x + b`` with x the expected value and
 1.0 = white level: a is shot noise, b the read noise. It is taken from the file's own
@@ -61,15 +61,15 @@ def choose_noise(raw: RawImage) -> tuple[NoiseModel, str]:
     str
         Empty, or one sentence where the tag or table and the photo disagree by more than
         1.6 in standard deviation at the photo's median level. Texture can only raise
-        what the photo shows, and lossy compression lower it, so it is heard only where most
-        of its brightness levels lie on one line of variance.
+        what the photo shows, and lossy compression lower it, so the photo is believed only
+        where most of its brightness levels lie on one line of variance.
 
     Notes
     -----
     A sensor's gain hardly differs from copy to copy, its read noise does (by temperature,
     age, and where the conversion gain switches), and a dark photo shows it. So of the table
     a is taken as it is, and b is the mean of the table's and the photo's logarithms, each
-    weighted by its precision; a photo that disagrees with it altogether is not heard.
+    weighted by its precision; a photo that disagrees with it altogether is not believed.
     """
     measured = _measure(raw)
     tag = _from_tag(raw)

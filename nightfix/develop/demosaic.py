@@ -100,13 +100,13 @@ def demosaic(mosaic: Plane, cfa_pattern: CfaPattern) -> Plane:
     """
     height, width = mosaic.shape
     rgb = np.empty((height, width, 3), np.float32)
-    for rows, columns in tiles(range(height), range(width)):
+    for rows, columns in demosaic_tiles(range(height), range(width)):
         planes = demosaic_block(*take_block(mosaic, cfa_pattern, rows, columns), rows, columns)
         rgb[rows.start : rows.stop, columns.start : columns.stop] = np.moveaxis(planes, 0, -1)
     return rgb
 
 
-def tiles(rows: range, columns: range) -> list[tuple[range, range]]:
+def demosaic_tiles(rows: range, columns: range) -> list[tuple[range, range]]:
     """Cut an area into tiles of at most :data:`TILE`, row by row."""
     return [
         (rows[top : top + TILE[0]], columns[left : left + TILE[1]])

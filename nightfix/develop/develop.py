@@ -17,9 +17,9 @@ from nightfix.develop.color import COLOR_SPACES, ColorSpace, camera_to_rgb
 from nightfix.develop.demosaic import (
     compress_range,
     demosaic_block,
+    demosaic_tiles,
     expand_range,
     take_block,
-    tiles,
 )
 from nightfix.develop.highlights import recover_highlights, saturation_levels
 from nightfix.develop.orientation import orient, undo_orientation
@@ -115,7 +115,7 @@ def develop_raw(
         for channel, plane in enumerate(tile):
             area[..., channel] = plane
 
-    for _ in in_parallel(develop_one, tiles(rows, columns)):
+    for _ in in_parallel(develop_one, demosaic_tiles(rows, columns)):
         pass
     return picture
 
@@ -140,7 +140,7 @@ def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
     plain = replace(recipe, scale=np.float32(1), ceilings=None, hold_colors=False)
     height, width = raw.mosaic.shape
     picture = np.empty((height, width, 3), np.float32)
-    for rows, columns in tiles(range(height), range(width)):
+    for rows, columns in demosaic_tiles(range(height), range(width)):
         camera = _camera_rgb(raw, plain, rows, columns)
         area = picture[rows.start : rows.stop, columns.start : columns.stop]
         area[...] = np.moveaxis(camera, 0, -1) / recipe.gains

@@ -1,4 +1,4 @@
-"""Develop: the ICC profile that says what the numbers of an output space mean."""
+"""Develop: the ICC profile of an output space."""
 
 from __future__ import annotations
 

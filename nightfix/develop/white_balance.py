@@ -54,7 +54,7 @@ class Balance:
 
 
 def choose_white_balance(raw: RawImage, asked: WhiteBalance = "as-shot") -> Balance:
-    """Find the white balance for a photo, and say so if it is not the one asked for.
+    """Find the white balance for a photo, with a note if it is not the one asked for.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def choose_white_balance(raw: RawImage, asked: WhiteBalance = "as-shot") -> Bala
         matrices = usable_matrices(raw.color_matrices)
         if matrices:
             return Balance(gains=1 / xy_to_neutral(matrices, D65), source="daylight")
-        note = "the file has no color matrix to tell daylight by; "
+        note = "the file has no color matrix to derive daylight from; "
     if asked != "auto" and _is_usable(raw.as_shot_neutral):
-        note = f"{note}its own white balance is used" if note else ""
+        note = f"{note}the as-shot white balance is used" if note else ""
         return Balance(gains=1 / _recorded_neutral(raw), source="as-shot", note=note)
     if asked != "auto":
         note += "the file has no white balance; it is estimated from the photo"

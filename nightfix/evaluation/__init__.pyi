@@ -1,5 +1,5 @@
 from .benchmark import (
-    Case as Case,
+    BenchmarkCase as BenchmarkCase,
 )
 from .benchmark import (
     as_json as as_json,
@@ -27,4 +27,7 @@ from .report import (
 )
 from .report import (
     evaluate as evaluate,
+)
+from .scene import (
+    capture as capture,
 )

@@ -1,7 +1,7 @@
-"""Entry: how long this machine takes for a photo, stage by stage, and how much memory.
+"""Evaluation: how long this machine takes for a photo, stage by stage, and how much memory.
 
-Each case runs in a process of its own, since peak memory is a process's. The photo is made
-up: a dark scene with lamps and the noise of a full-frame camera, written as a DNG and read
+Each case runs in a process of its own, since peak memory is a process's. The photo is
+synthetic: a dark scene with lamps and the noise of a full-frame camera, written as a DNG and read
 back like any other.
 """
 
@@ -33,16 +33,17 @@ from nightfix.errors import (
     RawReadError,
     WeightsError,
 )
+from nightfix.evaluation.scene import capture, synthetic_photo
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
 _Result = TypeVar("_Result")
 
-#: Side of the made-up scene, which is repeated to the size wanted [px].
+#: Side of the synthetic scene, which is repeated to the size wanted [px].
 _SCENE = 512
 
-#: Noise of the made-up capture (variance = a x + b), and its amplification.
+#: Noise of the synthetic capture (variance = a x + b), and its amplification.
 _A, _B, _RATIO = 2e-4, 2e-7, 32.0
 
 #: What a case can fail by, and comes out of the child as.
@@ -57,7 +58,7 @@ _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from nightfix.evaluation.bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class BenchmarkCase:
     """What is measured: ``megapixels`` of the photo, ``weights``, ``steps`` and ``device``."""
 
     megapixels: float
@@ -72,7 +73,7 @@ class Measurement:
 
     Attributes
     ----------
-    case : Case
+    case : BenchmarkCase
         What was measured.
     megapixels : float
         Of the photo as it was made [MP].
@@ -96,7 +97,7 @@ class Measurement:
         Peak on the GPU; None on a CPU [MB].
     """
 
-    case: Case
+    case: BenchmarkCase
     megapixels: float
     seconds: dict[str, float]
     network: float
@@ -118,7 +119,7 @@ class Measurement:
         return self.seconds["all"] / self.bare
 
 
-def measure_all(cases: list[Case]) -> Iterator[Measurement]:
+def measure_all(cases: list[BenchmarkCase]) -> Iterator[Measurement]:
     """Measure cases one after the other, each in a process of its own.
 
     Yields
@@ -141,39 +142,16 @@ def measure_all(cases: list[Case]) -> Iterator[Measurement]:
 
 
 def make_photo(path: Path, megapixels: float) -> Path:
-    """Write a made-up dark photo of 3:2 as a DNG, and return its path."""
-    from nightfix.read import Area, ColorMatrix, Exposure, Metadata, RawImage
+    """Write a synthetic dark photo of 3:2 as a DNG, and return its path."""
     from nightfix.write import write_dng
 
     width = 2 * round((1.5e6 * megapixels) ** 0.5 / 2)
     height = 2 * round(width / 3)
-    exposure = Exposure(exposure_time=1 / 30, iso_speed=3200.0, f_number=2.0, focal_length=35.0)
-    metadata = Metadata(
-        make="NightFix",
+    raw = synthetic_photo(
+        _scene(height, width),
+        noise=(_A, _B),
         model="Benchmark",
-        unique_camera_model="NightFix Benchmark",
-        lens="",
-        exposure=exposure,
-        captured="",
-        noise_profile=((_A, _B),),
-        image=(),
-        exif=(),
-        gps=(),
-    )
-    daylight = [[0.66, -0.19, -0.05], [-0.46, 1.24, 0.25], [-0.06, 0.14, 0.64]]
-    raw = RawImage(
-        path=path.with_suffix(".made-up"),
-        mosaic=_scene(height, width),
-        cfa_pattern="RGGB",
-        black_level=np.full((2, 2), 512, np.float32),
-        white_level=16383.0,
-        bit_depth=14,
-        as_shot_neutral=np.array([0.5, 1.0, 0.6]),
-        color_matrices=(ColorMatrix(illuminant=21, matrix=np.array(daylight)),),
-        baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
-        orientation=1,
-        metadata=metadata,
+        path=path.with_suffix(".synthetic"),
     )
     write_dng(path, raw, restored=False)
     return path
@@ -187,7 +165,7 @@ def _scene(height: int, width: int) -> NDArray[np.float32]:
     light[(x - 0.3) ** 2 + (y - 0.2) ** 2 < 2e-4] = 6.0
     light /= _RATIO
     tiles = -(-height // _SCENE), -(-width // _SCENE)
-    samples = rng.poisson(light / _A) * _A + rng.normal(0, _B**0.5, light.shape)
+    samples = capture(light, _A, _B, rng)
     mosaic = np.tile(np.minimum(samples, 1).astype(np.float32), tiles)[:height, :width]
     return np.ascontiguousarray(mosaic)
 
@@ -196,7 +174,7 @@ def _scene(height: int, width: int) -> NDArray[np.float32]:
 # One case
 
 
-def _measure_apart(case: Case, photo: Path) -> Measurement:
+def _measure_apart(case: BenchmarkCase, photo: Path) -> Measurement:
     """Measure a case in a process of its own."""
     words = json.dumps([asdict(case), os.fspath(photo)])
     call = [sys.executable, "-I", "-c", _CHILD, words, *sys.path]
@@ -206,32 +184,32 @@ def _measure_apart(case: Case, photo: Path) -> Measurement:
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise _FAMILIES[answer["family"]](answer["error"], answer["hint"])
-    return Measurement(**answer | {"case": Case(**answer["case"])})
+    return Measurement(**answer | {"case": BenchmarkCase(**answer["case"])})
 
 
 def _serve() -> None:
     """Measure one case and write the result on stdout. Runs in the child only."""
-    from nightfix.read import decoder
+    from nightfix.read import start_decoder
 
-    decoder.start()  # as ``nightfix enhance`` does, to get ready while torch is imported
+    start_decoder()  # as ``nightfix enhance`` does, to get ready while torch is imported
     import torch  # before anything is measured: its own memory is not ours
 
     torch.set_grad_enabled(False)
     case, photo = json.loads(sys.argv[1])
     try:
-        answer: dict[str, Any] = asdict(measure(Case(**case), Path(photo)))
+        answer: dict[str, Any] = asdict(measure(BenchmarkCase(**case), Path(photo)))
     except NightFixError as error:
         family = next(name for name, kind in _FAMILIES.items() if isinstance(error, kind))
         answer = {"family": family, "error": error.message, "hint": error.hint}
     print(json.dumps(answer), file=sys.__stdout__)  # noqa: T201  the child's answer
 
 
-def measure(case: Case, photo: Path) -> Measurement:
+def measure(case: BenchmarkCase, photo: Path) -> Measurement:
     """Take a photo through all stages in this process, and measure them.
 
     Parameters
     ----------
-    case : Case
+    case : BenchmarkCase
         Weights, steps and device.
     photo : Path
         Of :func:`make_photo`; results are written beside it and removed.
@@ -241,7 +219,7 @@ def measure(case: Case, photo: Path) -> Measurement:
     Measurement
     """
     before = _peak_memory()
-    from nightfix.condition import Settings, condition_raw
+    from nightfix.condition import ExposureTarget, Settings, condition_raw
     from nightfix.develop import develop_raw
     from nightfix.read import read_raw
     from nightfix.restore import Restorer
@@ -257,14 +235,15 @@ def measure(case: Case, photo: Path) -> Measurement:
         seconds[stage] = time.perf_counter() - started
         return result
 
-    target = photo.with_suffix(".tif")
+    output = photo.with_suffix(".tif")
     raw = timed("read", lambda: read_raw(photo))
     pixels = raw.mosaic.size
-    conditioning = timed("condition", lambda: condition_raw(raw, ratio=_RATIO))
+    target = ExposureTarget(ratio=_RATIO)
+    conditioning = timed("condition", lambda: condition_raw(raw, target))
     raw = timed("restore", lambda: restorer.restore(raw, conditioning, settings))
     rgb = timed("develop", lambda: develop_raw(raw))
-    timed("write", lambda: write_tiff(target, rgb, raw, color_space="srgb", overwrite=True))
-    target.unlink()
+    timed("write", lambda: write_tiff(output, rgb, raw, color_space="srgb", overwrite=True))
+    output.unlink()
     seconds["all"] = sum(seconds.values())
     after = _peak_memory()
     return Measurement(
@@ -351,7 +330,7 @@ def _device_memory(restorer: Restorer) -> float | None:
 class BatchMeasurement:
     """What a batch of a case's photos took: wall time of all, and the sum in the network [s]."""
 
-    case: Case
+    case: BenchmarkCase
     photos: int
     seconds: float
     network: float
@@ -362,7 +341,7 @@ class BatchMeasurement:
         return self.seconds / self.network
 
 
-def measure_batch(case: Case) -> BatchMeasurement:
+def measure_batch(case: BenchmarkCase) -> BatchMeasurement:
     """Take twelve photos through ``enhance`` to TIFFs, the network's loading included.
 
     Raises
@@ -371,7 +350,7 @@ def measure_batch(case: Case) -> BatchMeasurement:
         Of the first photo that failed.
     """
     from nightfix.batch import enhance_many
-    from nightfix.condition import Settings
+    from nightfix.condition import ExposureTarget, Settings
     from nightfix.pipeline import EnhanceOptions
     from nightfix.restore import Restorer
 
@@ -380,7 +359,8 @@ def measure_batch(case: Case) -> BatchMeasurement:
         photo = make_photo(Path(folder) / "0.dng", case.megapixels)
         copies = [photo.with_stem(str(number)) for number in range(1, _BATCH)]
         photos = [photo, *(Path(shutil.copyfile(photo, copy)) for copy in copies)]
-        options = EnhanceOptions(ratio=_RATIO, settings=Settings(steps=case.steps))
+        exposure = ExposureTarget(ratio=_RATIO)
+        options = EnhanceOptions(exposure=exposure, settings=Settings(steps=case.steps))
         started = time.perf_counter()
         restorer = Restorer(case.weights, case.device)
         for outcome in enhance_many(photos, options, restorer=restorer):

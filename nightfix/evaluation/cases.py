@@ -1,4 +1,4 @@
-"""Evaluation: captures whose truth is known, made from photographs or taken in pairs."""
+"""Evaluation: captures with a known clean version, made from photographs or taken in pairs."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ def _synthetic(
         group=f"x{ratio:g}" + (" + blur" if shaken else ""),
         capture=add_noise(seen / ratio, sensor, generator),
         truth=truth.clamp(0, 1),
-        conditioning=_told(ratio, sensor.shot, sensor.variance_at_black),
+        conditioning=_conditioning(ratio, sensor.shot, sensor.variance_at_black),
     )
 
 
-def _told(ratio: float, a: float, b: float) -> Conditioning:
+def _conditioning(ratio: float, a: float, b: float) -> Conditioning:
     return Conditioning(
         amplification=Amplification(ratio=ratio, source="given", reason="evaluation"),
         noise=NoiseModel(a=a, b=b, source="table"),
@@ -157,5 +157,5 @@ def real_cases(folder: Path, protocol: Protocol) -> Iterator[Case]:
             group=f"x{pair.ratio:.0f}",
             capture=torch.from_numpy(packed_planes(pair.short)),
             truth=torch.from_numpy(packed_planes(pair.long)).clamp(0, 1),
-            conditioning=_told(pair.ratio, noise.a, noise.b),
+            conditioning=_conditioning(pair.ratio, noise.a, noise.b),
         )

@@ -1,4 +1,4 @@
-"""Entry: two pictures in one, before on the left and after on the right of a line."""
+"""Pipeline: two pictures in one, before on the left and after on the right of a line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.condition import choose_amplification
+from nightfix.condition import ExposureTarget, choose_amplification
 from nightfix.develop import develop_raw
 from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.pipeline.fingerprint import recorded_fingerprint
 from nightfix.read import RAW_SUFFIXES, read_raw
 
-Picture = NDArray[np.float32]
+Rgb = NDArray[np.float32]
 
 
-def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Picture:
+def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Rgb:
     """Read any picture as it is to be looked at.
 
     Parameters
@@ -60,15 +60,15 @@ def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) ->
     return planes[..., :3] if planes.shape[2] >= 3 else np.repeat(planes[..., :1], 3, 2)
 
 
-def _developed(path: Path, ratio: float | None) -> Picture:
+def _developed(path: Path, ratio: float | None) -> Rgb:
     raw = read_raw(path)
     if ratio is None and recorded_fingerprint(path) is not None:
         return develop_raw(raw)
-    factor = np.float32(choose_amplification(raw, ratio=ratio).ratio)
+    factor = np.float32(choose_amplification(raw, ExposureTarget(ratio=ratio)).ratio)
     return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
 
 
-def split(before: Picture, after: Picture, *, at: float = 0.5) -> Picture:
+def split(before: Rgb, after: Rgb, *, at: float = 0.5) -> Rgb:
     """Join two pictures of the same size at a vertical line.
 
     Parameters

@@ -1,7 +1,7 @@
-"""Entry: how a result tells of which photo and settings it came, and whether it is whole.
+"""Pipeline: which photo and settings a result was made from, and whether it is complete.
 
-The fingerprint stands in the record in the result itself, so a batch that was stopped
-goes on anywhere, without a second file beside the photos.
+The fingerprint is part of the record inside the result, so a batch that was stopped can
+be continued anywhere, without extra files beside the photos.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nightfix.read import declared_size, read_tags
+from nightfix.read import declared_size, end_of_pieces, read_tags
 from nightfix.write import record_of_file
 
 if TYPE_CHECKING:
     from nightfix.pipeline.options import EnhanceOptions
 
-#: What stands at a result's name: nothing, the result that is wanted, the torn rest of
-#: one, a result of other settings or of another photo, or a file that is none of ours.
-Standing = Literal["absent", "done", "torn", "other", "foreign"]
+#: What a result's name holds already: nothing, the wanted result, a result that was cut off,
+#: one of other settings or of another photo, or a file that NightFix did not write.
+ResultState = Literal["absent", "done", "incomplete", "different", "unrelated"]
 
-#: What is read of a photo to know it again, from either end [bytes].
+#: How much is read from either end of a photo to identify it [bytes].
 _IDENTITY = 1 << 16
 
-#: Options that say where results go and how they are made, not what is in them.
+#: Options that decide where results go, not their pixels.
 _NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
-_STRIPS, _TILES = (273, 279), (324, 325)
-
 
 def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
-    """Condense a photo and all that decides its result into one number.
+    """Return a hash of a photo and of all that decides its result.
 
     Parameters
     ----------
@@ -63,28 +61,31 @@ def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> s
         ends = file.read(_IDENTITY)
         file.seek(max(0, size - _IDENTITY))
         ends += file.read()
-    facts = {
+    decisive = {
         "photo": [size, hashlib.sha256(ends).hexdigest()],
         "options": _changed(options),
         "weights": weights if options.restore else "",
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def _changed(options: EnhanceOptions) -> dict[str, Any]:
     """Return the options that decide pixels and are not as they are by default."""
-    chosen, default = asdict(options), asdict(type(options)())
-    for facts in (chosen, default):
-        facts["settings"] = {
-            key: value
-            for key, value in facts["settings"].items()
-            if key not in _NOT_IN_PIXELS_OF_SETTINGS
-        }
-    return {
-        key: value
-        for key, value in chosen.items()
-        if key not in _NOT_IN_PIXELS and value != default[key]
-    }
+    chosen, default = _flat(options), _flat(type(options)())
+    return {key: value for key, value in chosen.items() if value != default[key]}
+
+
+def _flat(options: EnhanceOptions) -> dict[str, Any]:
+    """Return what decides pixels, by the names that fingerprints have always used."""
+    values = asdict(options)
+    exposure = values.pop("exposure")
+    values |= values.pop("writing") | {"ratio": exposure["ratio"], "ev": exposure["ev"]}
+    values["target_exposure"] = exposure["exposure_time"]
+    for name in _NOT_IN_PIXELS:
+        del values[name]
+    for name in _NOT_IN_PIXELS_OF_SETTINGS:
+        del values["settings"][name]
+    return values
 
 
 def recorded_fingerprint(path: Path) -> str | None:
@@ -97,7 +98,7 @@ def recorded_fingerprint(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether all of a result is there: a copy may have been cut off.
+    """Tell whether a result is complete: a copy may have been cut off.
 
     A TIFF or DNG has the pieces that its directories name, a JPEG and a PNG their end
     marks, an AVIF its boxes.
@@ -118,17 +119,11 @@ def is_whole(path: Path) -> bool:
         tags = read_tags(file)
         if head[4:8] == b"ftyp":
             return declared_size(file, tags) <= size
-    ends = [
-        offset + count
-        for ifd in tags.images
-        for offsets, counts in (_STRIPS, _TILES)
-        for offset, count in zip(ifd.numbers(offsets), ifd.numbers(counts), strict=False)
-    ]
-    return max(ends, default=0) <= size
+    return end_of_pieces(tags.images) <= size
 
 
-def standing(target: Path, fingerprint: str) -> Standing:
-    """Tell what stands at the name of a result that is to have a fingerprint.
+def result_state(target: Path, fingerprint: str) -> ResultState:
+    """Return the state of the file at the name of a result with this fingerprint.
 
     Raises
     ------
@@ -136,12 +131,12 @@ def standing(target: Path, fingerprint: str) -> Standing:
         If there is something that cannot be read.
     """
     if not target.is_file():
-        return "foreign" if target.is_dir() else "absent"
+        return "unrelated" if target.is_dir() else "absent"
     if target.stat().st_size == 0:
-        return "torn"
+        return "incomplete"
     recorded = recorded_fingerprint(target)
     if recorded is None:
-        return "foreign"
+        return "unrelated"
     if not is_whole(target):
-        return "torn"
-    return "done" if recorded == fingerprint else "other"
+        return "incomplete"
+    return "done" if recorded == fingerprint else "different"

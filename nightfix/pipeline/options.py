@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nightfix.condition import Settings
-from nightfix.develop import WhiteBalance
-from nightfix.write import Compression, Depth, Format
+from nightfix.condition import ExposureTarget, Settings
+from nightfix.write import Format, WriteOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,51 +20,37 @@ class EnhanceOptions:
         Folder of the results; None is the photo's own.
     formats : tuple of {"tiff", "dng", "linear-dng", "jpeg", "png", "avif"}
         Files to write.
-    compression : {"lossless", "none"}
-        Of TIFF and DNG.
-    depth : {16, 32}
-        Bits of a TIFF; 32 is linear light in floats.
     suffix : str
         Added to the photo's name.
     overwrite : bool
         Replace results that are there.
     allow_truncated : bool
-        Take what is there of a photo that was cut off.
+        Use the readable part of a truncated photo.
     restore : bool
         False leaves the mosaic as it was read.
     hot_pixels : {"auto", "off"}
         Whether hot, dead and stuck pixels are mended before a photo is restored.
-    ratio, ev, target_exposure : float or None
-        The amplification in one of three ways [-, EV, s]; none of them meters.
+    exposure : ExposureTarget
+        How bright the picture is to be; by default the photo is metered.
     deblur : bool or None
         Whether to undo a shake; None undoes one that is found.
     settings : Settings
         Passes, strength, headroom, seed, tile.
     chroma : float or None
         Strength for color noise alone, 0 to 100; None is that of ``settings``.
-    white_balance : WhiteBalance
-        ``"as-shot"``, ``"auto"``, ``"daylight"`` or three gains.
-    color_space : str
-        Color space of developed pictures.
-    tone : {"natural", "linear"}
-        Tone curve of developed pictures.
+    writing : WriteOptions
+        White balance, color space and tone of developed pictures; depth and compression.
     """
 
     output: str | os.PathLike[str] | None = None
     formats: tuple[Format, ...] = ("tiff",)
-    compression: Compression = "lossless"
-    depth: Depth = 16
     suffix: str = "_nightfix"
     overwrite: bool = False
     allow_truncated: bool = False
     restore: bool = True
     hot_pixels: Literal["auto", "off"] = "auto"
-    ratio: float | None = None
-    ev: float | None = None
-    target_exposure: float | None = None
+    exposure: ExposureTarget = field(default_factory=ExposureTarget)
     deblur: bool | None = None
     settings: Settings = field(default_factory=Settings)
     chroma: float | None = None
-    white_balance: WhiteBalance = "as-shot"
-    color_space: str = "srgb"
-    tone: Literal["natural", "linear"] = "natural"
+    writing: WriteOptions = field(default_factory=WriteOptions)

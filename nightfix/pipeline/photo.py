@@ -1,4 +1,4 @@
-"""Entry: one photo from file to file. Read, condition, restore, develop, write."""
+"""Pipeline: one photo from file to file. Read, condition, restore, develop, write."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightfix.condition import (
-    Conditioning,
-    ceiling,
-    condition_raw,
-    mend_hot_pixels,
-    passes,
-)
+from nightfix.condition import Conditioning, passes
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
-from nightfix.pipeline.fingerprint import Standing, settings_fingerprint, standing
+from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fingerprint
+from nightfix.pipeline.measuring import (
+    blend_with_capture,
+    measure_photo,
+    shake_note,
+)
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import CameraFacts, RawImage, read_raw
-from nightfix.restore import DEFAULT_WEIGHTS, blend, weights_sha256
+from nightfix.read import CameraSettings, RawImage, read_raw
+from nightfix.restore import DEFAULT_WEIGHTS, weights_sha256
 from nightfix.write import (
-    TABLE,
+    FILE_FORMATS,
     Format,
     Record,
-    WriteOptions,
     check_target,
     make_folder,
     write_results,
@@ -59,7 +57,7 @@ class Result:
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    how many hot pixels were mended (``hot_pixels``, None if none were looked for), what
+    how many hot pixels were repaired (``hot_pixels``, None if none were looked for), what
     to know of it (``notes``), what its maker note says (``camera``) and the time it took
     (``timings``).
     """
@@ -72,7 +70,7 @@ class Result:
     hot_pixels: int | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
-    camera: CameraFacts = CameraFacts()
+    camera: CameraSettings = CameraSettings()
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -85,15 +83,15 @@ class Result:
 class Prepared:
     """A photo between two stages of its way.
 
-    ``targets`` are the results that are still to be made, by format; ``torn`` tells that
-    rests of earlier ones stand there, and ``fingerprint`` is recorded in them. ``raw`` is
-    as read, ``hot_pixels`` of it mended, then restored.
+    ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
+    results which were cut off are there, and ``fingerprint`` is recorded in the new ones.
+    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored.
     """
 
     options: EnhanceOptions
     raw: RawImage
     targets: dict[Format, Path]
-    torn: bool
+    incomplete: bool
     fingerprint: str
     conditioning: Conditioning | None
     record: Record
@@ -114,7 +112,7 @@ def output_names(path: str | os.PathLike[str], options: EnhanceOptions) -> dict[
     path = Path(path)
     folder = path.parent if options.output is None else Path(options.output)
     paths = {
-        kind: folder / f"{path.stem}{options.suffix}{TABLE[kind].suffix}"
+        kind: folder / f"{path.stem}{options.suffix}{FILE_FORMATS[kind].suffix}"
         for kind in options.formats
     }
     if len(set(paths.values())) < len(paths):
@@ -135,18 +133,18 @@ def missing_outputs(path: Path, options: EnhanceOptions, fingerprint: str) -> di
     """
     missing = {}
     for kind, target in output_names(path, options).items():
-        stands = "foreign" if options.overwrite else _standing(target, fingerprint)
-        if stands == "done":
+        state = "unrelated" if options.overwrite else _result_state(target, fingerprint)
+        if state == "done":
             continue
-        overwrite = options.overwrite or stands == "torn"
-        check_target(target, overwrite=overwrite, source=path, ours=stands == "other")
+        overwrite = options.overwrite or state == "incomplete"
+        check_target(target, overwrite=overwrite, source=path, ours=state == "different")
         missing[kind] = target
     return missing
 
 
-def _standing(target: Path, fingerprint: str) -> Standing:
+def _result_state(target: Path, fingerprint: str) -> ResultState:
     try:
-        return standing(target, fingerprint)
+        return result_state(target, fingerprint)
     except OSError as error:
         raise OutputWriteError(target, error.strerror or str(error)) from error
 
@@ -199,7 +197,7 @@ def enhance(
 def prepare(
     path: str | os.PathLike[str], options: EnhanceOptions, weights: str
 ) -> Prepared | Result:
-    """Read a photo and work out what is to be done to it, if anything is.
+    """Read and measure a photo, unless all its results exist already.
 
     Parameters
     ----------
@@ -225,33 +223,21 @@ def prepare(
     if not targets:
         outputs = tuple(output_names(path, options).values())
         return Result(path=path, outputs=outputs, skipped=True)
-    torn = any(target.exists() for target in targets.values())
+    incomplete = any(target.exists() for target in targets.values())
     raw = read_raw(path, allow_truncated=options.allow_truncated)
     for target in targets.values():
         make_folder(target)  # now, not after the network's minutes
-    conditioning, mended, notes = None, None, []
-    if options.restore and options.hot_pixels == "auto":
-        raw, mended = mend_hot_pixels(raw)  # before anything is measured
-        notes += [hot_pixels_note(mended)] if mended else []
-    if options.restore:
-        conditioning = condition_raw(
-            raw,
-            ratio=options.ratio,
-            ev=options.ev,
-            target_exposure=options.target_exposure,
-            deblur=options.deblur,
-        )
-        notes += [conditioning.warning] if conditioning.warning else []
+    measured = measure_photo(raw, options) if options.restore else None
     return Prepared(
         options=options,
-        raw=raw,
+        raw=measured.raw if measured else raw,
         targets=targets,
-        torn=torn,
+        incomplete=incomplete,
         fingerprint=fingerprint,
-        conditioning=conditioning,
+        conditioning=measured.conditioning if measured else None,
         record=Record(fingerprint=fingerprint),
-        hot_pixels=mended,
-        notes=tuple(notes),
+        hot_pixels=measured.hot_pixels if measured else None,
+        notes=measured.notes if measured else (),
         timings=Timings(read=time.perf_counter() - started),
     )
 
@@ -260,7 +246,7 @@ def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
     try:
         return settings_fingerprint(path, options, weights)
     except OSError:
-        read_raw(path)  # which says what is wrong with it
+        read_raw(path)  # which raises the precise error
         raise
 
 
@@ -285,18 +271,10 @@ def restore(
     for note in prepared.notes:
         announce(f"note: {note}")
     started = time.perf_counter()
-    whole = replace(options.settings, strength=100.0)
+    full_strength = replace(options.settings, strength=100.0)
     shakes: list[float] = []
-    restored = restorer.restore(raw, conditioning, whole, progress, shakes.append)
-    ratio = conditioning.amplification.ratio
-    restored = blend(
-        raw,
-        restored,
-        ratio=ratio,
-        strength=options.settings.strength,
-        chroma=options.chroma,
-        ceiling=ceiling(raw, ratio, options.settings),
-    )
+    restored = restorer.restore(raw, conditioning, full_strength, progress, shakes.append)
+    restored = blend_with_capture(raw, restored, conditioning, options)
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(
         prepared,
@@ -308,38 +286,24 @@ def restore(
     return replace(shaken, record=_record(shaken, conditioning, restorer))
 
 
-def hot_pixels_note(count: int) -> str:
-    """Return what a user is told of hot, dead and stuck pixels that were mended."""
-    what = "pixel that was hot or dead was" if count == 1 else "pixels that were hot or dead were"
-    return f"{count} {what} mended; --hot-pixels off keeps them"
-
-
-def shake_note(length: float, deblur: bool | None) -> str:
-    """Return what a user is told of a shake of some length [px] that was undone."""
-    if deblur:
-        return f"a shake of some {length:.0f} px was undone"
-    return f"a shake of some {length:.0f} px was found and undone; --no-deblur keeps it"
-
-
 def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
     """Write down how a result is made."""
-    settings, noise = prepared.options.settings, conditioning.noise
-    chroma = prepared.options.chroma
+    settings = prepared.options.settings
     return Record(
-        restored="True",
+        restored=True,
         weights=restorer.info.name,
         weights_sha256=restorer.info.sha256,
-        ratio=repr(conditioning.amplification.ratio),
-        steps=str(settings.steps or "auto"),
-        strength=f"{settings.strength:g}",
-        chroma="" if chroma is None else f"{chroma:g}",
-        headroom=f"{settings.headroom:g}",
-        seed=str(settings.seed),
-        deterministic=str(settings.deterministic),
-        deblur="" if conditioning.blur is None else str(conditioning.blur),
-        hot_pixels="" if prepared.hot_pixels is None else str(prepared.hot_pixels),
-        shake="" if prepared.shake is None else f"{prepared.shake:.1f}",
-        noise=f"{noise.a!r} {noise.b!r}",
+        ratio=conditioning.amplification.ratio,
+        steps=settings.steps,
+        strength=settings.strength,
+        chroma=prepared.options.chroma,
+        headroom=settings.headroom,
+        seed=settings.seed,
+        deterministic=settings.deterministic,
+        deblur=conditioning.blur,
+        hot_pixels=prepared.hot_pixels,
+        shake=prepared.shake,
+        noise=(conditioning.noise.a, conditioning.noise.b),
         computed=f"{restorer.device} {precision(restorer)}",
         fingerprint=prepared.fingerprint,
     )
@@ -355,21 +319,15 @@ def write(prepared: Prepared) -> Result:
     started = time.perf_counter()
     options, raw = prepared.options, prepared.raw
     notes = prepared.notes
-    if any(TABLE[kind].developed for kind in prepared.targets):
-        note = choose_white_balance(raw, options.white_balance).note
+    if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
+        note = choose_white_balance(raw, options.writing.white_balance).note
         notes += (note,) if note else ()
     write_results(
         raw,
         prepared.targets,
         prepared.record,
-        WriteOptions(
-            white_balance=options.white_balance,
-            color_space=options.color_space,
-            tone=options.tone,
-            depth=options.depth,
-            compression=options.compression,
-            overwrite=options.overwrite or prepared.torn,
-        ),
+        options.writing,
+        overwrite=options.overwrite or prepared.incomplete,
     )
     conditioning = prepared.conditioning
     steps = passes(options.settings, conditioning) if conditioning else 0

@@ -1,4 +1,4 @@
-"""Entry: one region of a photo, captured and restored, in seconds.
+"""Pipeline: one region of a photo, captured and restored, in seconds.
 
 Metering, noise and shake are those of the whole photo, so the region looks as it will in
 the result; the shake is measured where the photo has most detail. What the network made of
@@ -18,20 +18,19 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, ceiling, condition_raw, mend_hot_pixels
+from nightfix.condition import Conditioning, ceiling
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
+from nightfix.pipeline.measuring import blend_with_capture, measure_photo, shake_note
 from nightfix.pipeline.options import EnhanceOptions
-from nightfix.pipeline.photo import hot_pixels_note, shake_note
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import Area, RawImage, read_raw
-from nightfix.restore import blend
+from nightfix.read import RawImage, Rectangle, read_raw
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-Picture = NDArray[np.float32]
+Rgb = NDArray[np.float32]
 
 #: Size of the region where none is asked for [px].
 DEFAULT_SIZE = (640, 480)
@@ -55,8 +54,8 @@ class Preview:
     network ran.
     """
 
-    before: Picture
-    after: Picture
+    before: Rgb
+    after: Rgb
     conditioning: Conditioning
     cached: bool
 
@@ -83,7 +82,7 @@ def preview(
     weights : str
         SHA-256 of the weights.
     load : callable
-        Gives the network; called only where it has to run.
+        Loads the network; called only where it has to run.
     crop : (left, top, width, height) or None
         In pixels of the upright picture; None is a region in its middle.
     cache : str, path-like or None
@@ -105,53 +104,39 @@ def preview(
         As for :func:`nightfix.pipeline.photo.enhance`.
     """
     path, cache = Path(path), None if cache is None else Path(cache)
-    captured = raw = read_raw(path)
-    region = sensor_area(raw, crop or _middle(raw))
-    if options.hot_pixels == "auto":
-        raw, mended = mend_hot_pixels(raw)
-        if mended:
-            announce(f"note: {hot_pixels_note(mended)}")
-    conditioning = condition_raw(
-        raw,
-        ratio=options.ratio,
-        ev=options.ev,
-        target_exposure=options.target_exposure,
-        deblur=options.deblur,
+    captured = read_raw(path)
+    region = sensor_area(captured, crop or _middle(captured))
+    raw, conditioning, _, notes = measure_photo(captured, options)
+    for note in notes:
+        announce(f"note: {note}")
+    full_strength = replace(
+        options, settings=replace(options.settings, strength=100.0), chroma=None
     )
-    if conditioning.warning:
-        announce(f"note: {conditioning.warning}")
-    whole = replace(options, settings=replace(options.settings, strength=100.0), chroma=None)
     around = _around(region, raw.mosaic.shape)
-    kept = _kept_at(cache, path, whole, weights, "-".join(map(str, around)))
+    key = _cache_key(cache, path, full_strength, weights)
+    kept = key.with_name(f"{key.name}-{'-'.join(map(str, around))}.npy")
     mosaic = _load_kept(kept, (around.height, around.width))
     part = _cut(raw, around)
     if mosaic is None:
         restorer = load()
-        told = _with_shake(
+        with_shake = _with_shake(
             conditioning,
-            _kept_at(cache, path, whole, weights, "shake"),
-            lambda: restorer.with_shake(raw, conditioning, whole.settings, progress),
+            key.with_name(f"{key.name}-shake.npy"),
+            lambda: restorer.with_shake(raw, conditioning, full_strength.settings, progress),
         )
         restored = restorer.restore(
             part,
-            told,
-            whole.settings,
+            with_shake,
+            full_strength.settings,
             progress,
             lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
         )
         _keep(kept, restored.mosaic)
     else:
         restored = replace(part, mosaic=mosaic)
+    mixed = blend_with_capture(part, restored, conditioning, options)
     ratio = conditioning.amplification.ratio
     highest = ceiling(raw, ratio, options.settings)
-    mixed = blend(
-        part,
-        restored,
-        ratio=ratio,
-        strength=options.settings.strength,
-        chroma=options.chroma,
-        ceiling=highest,
-    )
     amplified = np.minimum(captured.mosaic * np.float32(ratio), np.float32(highest))
     frame = replace(captured, mosaic=amplified, crop=region)
     before = _develop(frame, options)
@@ -174,17 +159,18 @@ def _with_shake(
     shake = _load_kept(kept, (KERNEL_SIZE, KERNEL_SIZE), (0, 0))
     if shake is not None:
         return replace(conditioning, blur=shake.size > 0, shake=shake if shake.size else None)
-    told = measure()
-    if told is not conditioning:
-        _keep(kept, np.zeros((0, 0), np.float32) if told.shake is None else told.shake)
-    return told
+    with_shake = measure()
+    if with_shake is not conditioning:
+        _keep(kept, np.zeros((0, 0), np.float32) if with_shake.shake is None else with_shake.shake)
+    return with_shake
 
 
-def _develop(raw: RawImage, options: EnhanceOptions) -> Picture:
-    return develop_raw(raw, white_balance=options.white_balance, tone=options.tone)
+def _develop(raw: RawImage, options: EnhanceOptions) -> Rgb:
+    writing = options.writing
+    return develop_raw(raw, white_balance=writing.white_balance, tone=writing.tone)
 
 
-def side_by_side(left: Picture, right: Picture) -> Picture:
+def side_by_side(left: Rgb, right: Rgb) -> Rgb:
     """Put two pictures of one height beside each other, a white line between them."""
     line = np.ones((left.shape[0], 4, 3), np.float32)
     return np.concatenate([left, line, right], axis=1)
@@ -203,7 +189,7 @@ def _middle(raw: RawImage) -> tuple[int, int, int, int]:
     return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
-def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
+def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Rectangle:
     """Return the area of the mosaic that a region of the upright picture shows.
 
     Parameters
@@ -229,7 +215,7 @@ def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
         ]
         for index in (np.arange(shape[0])[:, None], np.arange(shape[1])[None])
     )
-    return Area(
+    return Rectangle(
         top=raw.crop.top + int(rows.min()),
         left=raw.crop.left + int(columns.min()),
         height=int(np.ptp(rows)) + 1,
@@ -237,45 +223,40 @@ def sensor_area(raw: RawImage, crop: tuple[int, int, int, int]) -> Area:
     )
 
 
-def _around(region: Area, shape: tuple[int, ...]) -> Area:
+def _around(region: Rectangle, shape: tuple[int, ...]) -> Rectangle:
     """Return the region with its margin, on the grid of the means that hold its brightness."""
     top = max(0, region.top - _MARGIN) // _GRID * _GRID
     left = max(0, region.left - _MARGIN) // _GRID * _GRID
     bottom = min(shape[0], region.top + region.height + _MARGIN)
     right = min(shape[1], region.left + region.width + _MARGIN)
-    return Area(top=top, left=left, height=bottom - top, width=right - left)
+    return Rectangle(top=top, left=left, height=bottom - top, width=right - left)
 
 
-def _slices(area: Area) -> tuple[slice, slice]:
+def _slices(area: Rectangle) -> tuple[slice, slice]:
     return (
         slice(area.top, area.top + area.height),
         slice(area.left, area.left + area.width),
     )
 
 
-def _cut(raw: RawImage, area: Area) -> RawImage:
+def _cut(raw: RawImage, area: Rectangle) -> RawImage:
     mosaic = np.ascontiguousarray(raw.mosaic[_slices(area)])
-    return replace(raw, mosaic=mosaic, crop=Area(0, 0, area.height, area.width))
+    return replace(raw, mosaic=mosaic, crop=Rectangle(0, 0, area.height, area.width))
 
 
-def _kept_at(
-    cache: Path | None, path: Path, options: EnhanceOptions, weights: str, what: str
-) -> Path:
-    """Return where a region or the shake is kept: by all that decides it."""
+def _cache_key(cache: Path | None, path: Path, options: EnhanceOptions, weights: str) -> Path:
+    """Return the beginning of the names of cached files, by all that decides their content."""
     network = EnhanceOptions(
         hot_pixels=options.hot_pixels,
-        ratio=options.ratio,
-        ev=options.ev,
-        target_exposure=options.target_exposure,
+        exposure=options.exposure,
         deblur=options.deblur,
         settings=options.settings,
     )
     folder = cache or platformdirs.user_cache_path("nightfix") / "previews"
-    name = settings_fingerprint(path, network, weights)[:32]
-    return folder / f"{name}-{what}.npy"
+    return folder / settings_fingerprint(path, network, weights)[:32]
 
 
-def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
+def _load_kept(path: Path, *shapes: tuple[int, int]) -> Rgb | None:
     with suppress(OSError, ValueError, EOFError):
         array = np.load(path, allow_pickle=False)
         if array.shape in shapes and array.dtype == np.float32:
@@ -283,8 +264,8 @@ def _load_kept(path: Path, *shapes: tuple[int, int]) -> Picture | None:
     return None
 
 
-def _keep(path: Path, array: Picture) -> None:
-    """Keep an array, and no more than the newest ones; a full disk only costs the speed."""
+def _keep(path: Path, array: Rgb) -> None:
+    """Cache an array and drop the oldest ones; if the disk is full, nothing is cached."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)

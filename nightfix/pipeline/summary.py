@@ -1,4 +1,4 @@
-"""Entry: the physical facts of a photo and of the work on it, in one line."""
+"""Pipeline: the physical facts of a photo and of the work on it, in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nightfix.read import Metadata, RawImage
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
 
-#: What the noise model's source is called in the facts line.
+#: What the noise model's source is called in the line that is shown first.
 _NOISE_SOURCES = {
     "tag": "file's NoiseProfile",
     "table": "camera table",
@@ -18,7 +18,7 @@ _NOISE_SOURCES = {
 }
 
 
-#: What is said of samples that were not a Bayer or monochrome mosaic in the file.
+#: Shown for samples that were not a Bayer or monochrome mosaic in the file.
 ORIGINS = {
     "mosaic": "",
     "x-trans": "X-Trans, interpolated to Bayer",
@@ -40,12 +40,12 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
     iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
     seconds = exposure.exposure_time
     shutter = "unknown exposure time" if seconds is None else format_exposure_time(seconds)
-    facts = [camera, *filter(None, [ORIGINS[raw.origin]]), shutter, iso]
+    parts = [camera, *filter(None, [ORIGINS[raw.origin]]), shutter, iso]
     if conditioning is not None:
-        amplified, noise = conditioning.amplification, conditioning.noise
-        facts.append(f"ratio {amplified.ratio:.4g} ({amplified.reason})")
-        facts.append(f"noise a {noise.a:.2g} b {noise.b:.2g} (from {_NOISE_SOURCES[noise.source]})")
-    return f"{raw.path.name}: " + ", ".join(facts)
+        amplification, noise = conditioning.amplification, conditioning.noise
+        parts.append(f"ratio {amplification.ratio:.4g} ({amplification.reason})")
+        parts.append(f"noise a {noise.a:.2g} b {noise.b:.2g} (from {_NOISE_SOURCES[noise.source]})")
+    return f"{raw.path.name}: " + ", ".join(parts)
 
 
 def describe_work(settings: Settings, conditioning: Conditioning, restorer: Restorer) -> str:

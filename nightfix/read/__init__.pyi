@@ -19,8 +19,11 @@ from .bayer import (
 from .bayer import (
     unpack_bayer as unpack_bayer,
 )
+from .decoder import (
+    start_decoder as start_decoder,
+)
 from .maker_notes import (
-    CameraFacts as CameraFacts,
+    CameraSettings as CameraSettings,
 )
 from .metadata import (
     Exposure as Exposure,
@@ -35,13 +38,13 @@ from .reader import (
     RAW_SUFFIXES as RAW_SUFFIXES,
 )
 from .reader import (
-    Area as Area,
-)
-from .reader import (
     ColorMatrix as ColorMatrix,
 )
 from .reader import (
     RawImage as RawImage,
+)
+from .reader import (
+    Rectangle as Rectangle,
 )
 from .reader import (
     apply_gain_maps as apply_gain_maps,
@@ -61,6 +64,9 @@ from .reader import (
 from .reader import (
     to_dn as to_dn,
 )
+from .tag_names import (
+    Tag as Tag,
+)
 from .tags import (
     ExifTag as ExifTag,
 )
@@ -69,4 +75,7 @@ from .tags import (
 )
 from .truncation import (
     declared_size as declared_size,
+)
+from .truncation import (
+    end_of_pieces as end_of_pieces,
 )

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 
 _DEPTHS = (10, 12, 14, 16)
 
@@ -60,7 +60,7 @@ def raw_from_array(
     Raises
     ------
     ValueError
-        If the shape, the pattern or the levels are not as said.
+        If the shape, the pattern or the levels are invalid.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def raw_from_array(
         as_shot_neutral=None if as_shot_neutral is None else np.asarray(as_shot_neutral, float),
         color_matrices=matrices,
         baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
+        crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=_metadata(noise, exposure_time, iso_speed),
     )

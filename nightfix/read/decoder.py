@@ -1,8 +1,8 @@
-"""Read: LibRaw, in a process of its own, and how it is spoken to.
+"""Read: LibRaw in a process of its own, and the protocol between the two.
 
 A camera file is input from outside, and LibRaw is large and written in C++: a file made for
 it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
-in a child process that is given the bytes of a file and answers with samples and facts,
+in a child process that is given the bytes of a file and answers with samples and a header,
 under limits of time, size and memory. Whatever happens there, here it is one error.
 The child lives on for the next photo; after a crash there is a new one.
 """
@@ -37,7 +37,7 @@ MAX_PIXELS = 1 << 29
 #: Bytes of the file that are sent at once.
 _PIECE = 1 << 20
 
-#: Longest line of facts that is believed [bytes]; real ones have some 700.
+#: Longest header that is believed [bytes]; real ones have some 700.
 _LONGEST_ANSWER = 1 << 16
 
 #: The environment is left out (-I), the search path given, so no file of the current folder runs.
@@ -102,7 +102,7 @@ class Decoded:
     shutter_speed, iso_speed, aperture, focal_length : float
         0 = unknown [s, -, -, mm].
     maker_notes : mapping of str to str
-        Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_facts`; {} =
+        Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_settings`; {} =
         none, or none that could be read in time.
     """
 
@@ -164,7 +164,7 @@ def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
         return _running_child().decode(file, padding)
 
 
-def start() -> None:
+def start_decoder() -> None:
     """Start LibRaw's process, to be ready when it is needed: it takes as long as a small photo."""
     with _lock, suppress(DecoderError):  # which the first photo will meet again
         _running_child()
@@ -205,10 +205,10 @@ class _Child:
         except EOFError as error:
             self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
-            raise DecoderError("crash", f"makes LibRaw crash ({code})") from error
+            raise DecoderError("crash", f"LibRaw crashed on it ({code})") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             self.close()
-            raise DecoderError("crash", "makes LibRaw answer nonsense") from error
+            raise DecoderError("crash", "LibRaw returned invalid data") from error
         except DecoderError:
             raise
         except BaseException:
@@ -251,13 +251,13 @@ class _Child:
             raise ValueError("a line without end")
         if not line.endswith(b"\n"):
             raise EOFError
-        facts = json.loads(line)
-        if "error" in facts:
-            raise DecoderError(str(facts["error"]), str(facts["what"]))
-        sizes, samples = Sizes(*map(int, facts.pop("sizes"))), None
+        header = json.loads(line)
+        if "error" in header:
+            raise DecoderError(str(header["error"]), str(header["what"]))
+        sizes, samples = Sizes(*map(int, header.pop("sizes"))), None
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
-        if facts.pop("has_samples"):
+        if header.pop("has_samples"):
             samples = np.empty((sizes.height, sizes.width), np.uint16)
             wanted, got = samples.data.cast("B"), 0
             while got < len(wanted):
@@ -265,9 +265,9 @@ class _Child:
                 if not count:
                     raise EOFError
                 got += count
-        matrix = np.array(facts.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
-        facts = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
-        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **facts)
+        matrix = np.array(header.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
+        header = {key: tuple(v) if isinstance(v, list) else v for key, v in header.items()}
+        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **header)
 
     def _maker_notes(self) -> dict[str, str]:
         """Take the line that follows a photo; whatever is wrong with it, the photo is whole."""

@@ -1,6 +1,6 @@
 """Read: what runs in the process of LibRaw, and nowhere else.
 
-Here every file is an enemy's. The process gives up what LibRaw does not need before it
+Here every file is treated as hostile. The process gives up what LibRaw does not need before it
 sees one, and answers with nothing but numbers and short texts; :mod:`nightfix.read.decoder`,
 which starts it, believes them within bounds.
 """
@@ -52,8 +52,8 @@ def serve() -> None:
         try:
             with rawpy.imread(io.BytesIO(data)) as raw:
                 _require_plausible_size(len(data), raw.sizes)
-                facts, samples = _facts(raw)
-                answers.write(json.dumps(facts).encode() + b"\n")
+                header, samples = _header(raw)
+                answers.write(json.dumps(header).encode() + b"\n")
                 if samples is not None:
                     for start in range(0, len(samples), _ROWS):
                         answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
@@ -149,10 +149,10 @@ def _require_plausible_size(size: int, sizes: rawpy.ImageSizes) -> None:
     if pixels > MAX_PIXELS:
         raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
     if 8 * size < MIN_BITS_PER_PIXEL * pixels:
-        raise DecoderError("declared", f"cut off: {size} bytes for {pixels} pixels")
+        raise DecoderError("declared", f"truncated: {size} bytes for {pixels} pixels")
 
 
-def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
     """Return what :class:`Decoded` holds, as JSON can carry it, and the samples."""
     sizes = raw.sizes
     shape: tuple[int, ...] | None = None
@@ -168,7 +168,7 @@ def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]
         shape, sites = (2, 2), [*pattern]
     if samples is not None:
         sizes = sizes._replace(height=samples.shape[0], width=samples.shape[1])
-    facts = {
+    header = {
         "has_samples": samples is not None,
         "origin": origin,
         "sizes": [*(getattr(sizes, name) for name in Sizes._fields)],
@@ -183,7 +183,7 @@ def _facts(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]
         "rgb_xyz_matrix": raw.rgb_xyz_matrix.ravel().tolist(),
         "lens": raw.lens.model,
     }
-    return facts | _exposure(raw), samples
+    return header | _exposure(raw), samples
 
 
 def _samples(

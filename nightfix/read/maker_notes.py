@@ -47,7 +47,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CameraFacts:
+class CameraSettings:
     """What a maker note says of the shot; "" and None = unknown.
 
     Attributes
@@ -77,8 +77,8 @@ class CameraFacts:
         return self.high_iso_noise_reduction.lower() not in ("", "off", "auto")
 
 
-def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
-    """Take the facts from a maker note's entries.
+def camera_settings(notes: Mapping[str, str]) -> CameraSettings:
+    """Read a camera's settings from the entries of its maker note.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
 
     Returns
     -------
-    CameraFacts
+    CameraSettings
         What is not there, or not known to exifread, is unknown.
 
     Examples
     --------
-    >>> camera_facts({"MakerNote HighISONoiseReduction": "Normal"}).reduces_noise
+    >>> camera_settings({"MakerNote HighISONoiseReduction": "Normal"}).reduces_noise
     True
     """
     high_iso, long_exposure = _first(notes, _HIGH_ISO), _first(notes, _LONG_EXPOSURE)
@@ -102,7 +102,7 @@ def camera_facts(notes: Mapping[str, str]) -> CameraFacts:
     elif "OLYMPUS" in make:
         high_iso = high_iso or other
     fujifilm = {"Off": "Single", "On": "Continuous or bracketing"}
-    return CameraFacts(
+    return CameraSettings(
         high_iso_noise_reduction=high_iso,
         long_exposure_noise_reduction=long_exposure,
         image_stabilization=_first(notes, _STABILIZATION),
@@ -116,7 +116,7 @@ def _first(notes: Mapping[str, str], keys: tuple[str, ...]) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a text that says something: no number, which is what exifread has no word for."""
+    """Return a text, or "" for a bare number, for which exifread has no word."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     says = any(c.isalpha() for c in text) and text.lower() not in ("n/a", "unknown")
     return text if says else ""

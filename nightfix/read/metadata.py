@@ -1,7 +1,7 @@
 """Read: what a RAW file says about itself, from its tags to :class:`Metadata`.
 
 LibRaw knows the exposure of every format it opens, maker notes included. The tags
-themselves (:mod:`nightfix.read.tags`) are asked for what it leaves open, and carried over.
+themselves (:mod:`nightfix.read.tags`) supply what it leaves open, and are kept in results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightfix.read.decoder import Decoded
-from nightfix.read.maker_notes import CameraFacts
+from nightfix.read.maker_notes import CameraSettings
+from nightfix.read.tag_names import Tag
 from nightfix.read.tags import ExifTag, FileTags, Ifd
 
 
@@ -40,7 +41,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What is known about a capture, and what is carried over to the outputs.
+    """What is known about a capture, and the tags that results keep.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class Metadata:
         ``color_matrices``.
     xmp : bytes
         The XMP packet as it stands in the file; empty = absent.
-    camera : CameraFacts
+    camera : CameraSettings
         What the maker note says the camera did by itself.
     """
 
@@ -83,25 +84,43 @@ class Metadata:
     gps: tuple[ExifTag, ...]
     profile: tuple[ExifTag, ...] = ()
     xmp: bytes = b""
-    camera: CameraFacts = CameraFacts()
+    camera: CameraSettings = CameraSettings()
 
 
-_MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
-_EXPOSURE_TIME, _F_NUMBER, _ISO, _FOCAL_LENGTH = 33434, 33437, 34855, 37386
-_DATE_TIME_ORIGINAL, _LENS_MODEL = 36867, 42036
-_NOISE_PROFILE = 51041
-
-#: StandardOutputSensitivity, RecommendedExposureIndex, ISOSpeed: 32 bits where ISO has 16.
-_LONG_ISO = (34865, 34866, 34867)
+#: 32 bits where ISOSpeedRatings has 16.
+_LONG_ISO = (
+    Tag.STANDARD_OUTPUT_SENSITIVITY,
+    Tag.RECOMMENDED_EXPOSURE_INDEX,
+    Tag.ISO_SPEED,
+)
 #: What ISOSpeedRatings holds when the ISO is higher than it can say.
 _ISO_OVERFLOW = 65535
 
-#: DocumentName, ImageDescription, DateTime, Artist, HostComputer, Rating, RatingPercent,
-#: Copyright, IPTC, and Microsoft's title, comment, author, keywords, subject; of TIFF/EP:
-#: BatteryLevel, TimeZoneOffset, SelfTimerMode, ImageNumber, SecurityClassification,
-#: ImageHistory, SensingMethod.
-_CARRIED = {269, 270, 306, 315, 316, 18246, 18249, 33432, 33723}.union(
-    range(40091, 40096), {33423, 34858, 34859, 37393, 37394, 37395, 37399}
+#: Tags of the main directory that describe the photo.
+_COPIED = frozenset(
+    {
+        Tag.DOCUMENT_NAME,
+        Tag.IMAGE_DESCRIPTION,
+        Tag.DATE_TIME,
+        Tag.ARTIST,
+        Tag.HOST_COMPUTER,
+        Tag.RATING,
+        Tag.RATING_PERCENT,
+        Tag.COPYRIGHT,
+        Tag.IPTC,
+        Tag.XP_TITLE,
+        Tag.XP_COMMENT,
+        Tag.XP_AUTHOR,
+        Tag.XP_KEYWORDS,
+        Tag.XP_SUBJECT,
+        Tag.BATTERY_LEVEL,
+        Tag.TIME_ZONE_OFFSET,
+        Tag.SELF_TIMER_MODE,
+        Tag.IMAGE_NUMBER,
+        Tag.SECURITY_CLASSIFICATION,
+        Tag.IMAGE_HISTORY,
+        Tag.SENSING_METHOD,
+    }
 )
 #: EXIF that TIFF/EP, and so some cameras, keep in the main directory: exposure,
 #: sensitivity, dates with their zones and fractions, and what EXIF 2.2 and 2.3 added.
@@ -113,34 +132,68 @@ _EXIF_IN_MAIN = {33434, 33437, 34850, 34855, 36867, 36868}.union(
     range(41985, 41997),
     range(42032, 42038),
 )
-_MAKER_NOTE = 37500
-
-#: Tags that hold places in the source's file: of strips, free space, tiles, SubIFDs, JPEGs,
-#: and of the directories of EXIF, GPS and interoperability. Elsewhere they lead astray.
-_POINTERS = frozenset({273, 288, 324, 330, 400, 513, 519, 520, 521, 34665, 34853, 40965})
+#: Tags that hold places in the source's file, or of other directories. Elsewhere they lead astray.
+_POINTERS = frozenset(
+    {
+        Tag.STRIP_OFFSETS,
+        Tag.FREE_OFFSETS,
+        Tag.TILE_OFFSETS,
+        Tag.SUB_IFDS,
+        Tag.GLOBAL_PARAMETERS_IFD,
+        Tag.JPEG_INTERCHANGE_FORMAT,
+        Tag.JPEG_Q_TABLES,
+        Tag.JPEG_DC_TABLES,
+        Tag.JPEG_AC_TABLES,
+        Tag.EXIF_IFD,
+        Tag.GPS_IFD,
+        Tag.INTEROPERABILITY_IFD,
+    }
+)
 
 #: All that EXIF has defined for GPS.
 _GPS = range(32)
 
 #: A DNG's word that its maker note may be moved.
-_MAKER_NOTE_SAFETY, _SAFE = 50741, (1,)
+_SAFE = (1,)
 
 #: Maker notes that may be moved from any file: their offsets count from their own start,
 #: and none of them leads outside, as those of the previews in others' do.
 _MOVABLE_MAKER_NOTES = (b"FUJIFILM", b"Apple iOS\0")
 
-#: LocalizedCameraModel, CameraSerialNumber, LensInfo, DefaultScale, BestQualityScale,
-#: BaselineNoise, BaselineSharpness, BayerGreenSplit, LinearResponseLimit,
-#: AntiAliasStrength, ShadowScale, DNGPrivateData (which may be moved, by the
-#: specification), profile name, hue and saturation maps, tone curve, embedding policy,
-#: copyright, look table, their encodings, user crop, default black render, baseline
-#: exposure offset.
-_PROFILE = {
-    *(50709, 50735, 50736, 50718, 50780, 50731, 50732, 50733, 50734, 50738, 50739, 50740),
-    *(50936, 50937, 50938, 50939, 50940, 50941, 50942),
-    *(50981, 50982, 51107, 51108, 51109, 51110, 51125),
-}
-_FORWARD_MATRICES, _CAMERA_CALIBRATIONS = {50964, 50965}, (50723, 50724)
+#: A DNG's tags on how editors are to render the camera's photos. DNGPrivateData may be moved, by
+#: the specification.
+_PROFILE = frozenset(
+    {
+        Tag.LOCALIZED_CAMERA_MODEL,
+        Tag.CAMERA_SERIAL_NUMBER,
+        Tag.LENS_INFO,
+        Tag.DEFAULT_SCALE,
+        Tag.BEST_QUALITY_SCALE,
+        Tag.BASELINE_NOISE,
+        Tag.BASELINE_SHARPNESS,
+        Tag.BAYER_GREEN_SPLIT,
+        Tag.LINEAR_RESPONSE_LIMIT,
+        Tag.ANTI_ALIAS_STRENGTH,
+        Tag.SHADOW_SCALE,
+        Tag.DNG_PRIVATE_DATA,
+        Tag.PROFILE_NAME,
+        Tag.PROFILE_HUE_SAT_MAP_DIMS,
+        Tag.PROFILE_HUE_SAT_MAP_DATA_1,
+        Tag.PROFILE_HUE_SAT_MAP_DATA_2,
+        Tag.PROFILE_TONE_CURVE,
+        Tag.PROFILE_EMBED_POLICY,
+        Tag.PROFILE_COPYRIGHT,
+        Tag.PROFILE_LOOK_TABLE_DIMS,
+        Tag.PROFILE_LOOK_TABLE_DATA,
+        Tag.PROFILE_HUE_SAT_MAP_ENCODING,
+        Tag.PROFILE_LOOK_TABLE_ENCODING,
+        Tag.BASELINE_EXPOSURE_OFFSET,
+        Tag.DEFAULT_BLACK_RENDER,
+        Tag.DEFAULT_USER_CROP,
+    }
+)
+_FORWARD_MATRICES = {Tag.FORWARD_MATRIX_1, Tag.FORWARD_MATRIX_2}
+_CAMERA_CALIBRATIONS = (Tag.CAMERA_CALIBRATION_1, Tag.CAMERA_CALIBRATION_2)
 
 
 def read_metadata(raw: Decoded, tags: FileTags, sensor: Ifd) -> Metadata:
@@ -160,20 +213,20 @@ def read_metadata(raw: Decoded, tags: FileTags, sensor: Ifd) -> Metadata:
     Metadata
         Unknown fields are "" or None.
     """
-    make, model = tags.main.text(_MAKE), tags.main.text(_MODEL)
+    make, model = tags.main.text(Tag.MAKE), tags.main.text(Tag.MODEL)
     # TIFF/EP, and so some cameras, keep EXIF's tags in the main directory.
     exif = Ifd(tags.main.tags | tags.exif.tags)
     return Metadata(
         make=make,
         model=model,
-        unique_camera_model=tags.main.text(_UNIQUE_CAMERA_MODEL) or _joined(make, model),
-        lens=_one_line(raw.lens) or _one_line(exif.text(_LENS_MODEL)),
+        unique_camera_model=tags.main.text(Tag.UNIQUE_CAMERA_MODEL) or _joined(make, model),
+        lens=_one_line(raw.lens) or _one_line(exif.text(Tag.LENS_MODEL)),
         exposure=_exposure(raw, exif),
         captured=_captured(tags) or raw.captured,
         noise_profile=_noise_profile(sensor) or _noise_profile(tags.main),
-        image=_carried(tags.main, lambda code: code in _CARRIED),
+        image=_select(tags.main, lambda code: code in _COPIED),
         exif=_exif(tags),
-        gps=_carried(tags.gps, _GPS.__contains__),
+        gps=_select(tags.gps, _GPS.__contains__),
         profile=_profile(tags, sensor) if tags.is_dng else (),
         xmp=tags.xmp,
     )
@@ -196,11 +249,15 @@ def _date(text: str) -> str:
 
 def _captured(tags: FileTags) -> str:
     """Return when the photo was taken: by EXIF, or by tags of its kind in the main directory."""
-    places = ((tags.exif, 36867), (tags.main, 36867), (tags.exif, 36868))
+    places = (
+        (tags.exif, Tag.DATE_TIME_ORIGINAL),
+        (tags.main, Tag.DATE_TIME_ORIGINAL),
+        (tags.exif, Tag.DATE_TIME_DIGITIZED),
+    )
     return next((date for ifd, code in places if (date := _date(ifd.text(code)))), "")
 
 
-def _carried(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
+def _select(ifd: Ifd, wanted: Callable[[int], bool]) -> tuple[ExifTag, ...]:
     """Return the wanted tags that say something and point nowhere, ascending."""
     tags = (ifd.tags[code] for code in sorted(ifd.tags) if wanted(code) and code not in _POINTERS)
     return tuple(tag for tag in tags if tag.says_something)
@@ -210,10 +267,10 @@ def _exif(tags: FileTags) -> tuple[ExifTag, ...]:
     """Return the EXIF directory's tags, and those of its kind from the main one."""
     misplaced = {code: tag for code, tag in tags.main.tags.items() if code in _EXIF_IN_MAIN}
     both = Ifd(misplaced | tags.exif.tags)
-    safe = tags.main.integers(_MAKER_NOTE_SAFETY) == _SAFE
-    if _MAKER_NOTE in both and not safe:
-        safe = both.tags[_MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES)
-    return _carried(both, lambda code: safe or code != _MAKER_NOTE)
+    safe = tags.main.integers(Tag.MAKER_NOTE_SAFETY) == _SAFE
+    if Tag.MAKER_NOTE in both and not safe:
+        safe = both.tags[Tag.MAKER_NOTE].value.startswith(_MOVABLE_MAKER_NOTES)
+    return _select(both, lambda code: safe or code != Tag.MAKER_NOTE)
 
 
 def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
@@ -222,15 +279,15 @@ def _profile(tags: FileTags, sensor: Ifd) -> tuple[ExifTag, ...]:
     The forward matrices stay valid beside color matrices into which CameraCalibration
     was multiplied only if that scales the colors without mixing them.
     """
-    wanted = set(_PROFILE)
+    wanted: set[int] = set(_PROFILE)
     calibrations = [tags.main.numbers(code) for code in _CAMERA_CALIBRATIONS]
     if all(not any(c[1:4] + c[5:8]) for c in calibrations):
         wanted |= _FORWARD_MATRICES
-    return _carried(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
+    return _select(Ifd(sensor.tags | tags.main.tags), lambda code: code in wanted)
 
 
 def _noise_profile(ifd: Ifd) -> tuple[tuple[float, float], ...]:
-    values = ifd.numbers(_NOISE_PROFILE)
+    values = ifd.numbers(Tag.NOISE_PROFILE)
     pairs = tuple(zip(values[::2], values[1::2], strict=False))
     plausible = all(0 < a < 1 and 0 <= b < 1 for a, b in pairs)
     return pairs if plausible and len(values) % 2 == 0 else ()
@@ -242,16 +299,16 @@ def _exposure(raw: Decoded, exif: Ifd) -> Exposure:
         _known, (raw.shutter_speed, raw.iso_speed, raw.aperture, raw.focal_length)
     )
     # Where EXIF says 0, LibRaw turns an equally empty APEX value into 2**0.
-    if time == 1 and exif.number(_EXPOSURE_TIME) == 0:
+    if time == 1 and exif.number(Tag.EXPOSURE_TIME) == 0:
         time = None
-    if f_number == 1 and exif.number(_F_NUMBER) == 0:
+    if f_number == 1 and exif.number(Tag.F_NUMBER) == 0:
         f_number = None
-    iso_speed = iso_speed or _known(exif.number(_ISO))
+    iso_speed = iso_speed or _known(exif.number(Tag.ISO_SPEED_RATINGS))
     return Exposure(
-        exposure_time=time or _known(exif.number(_EXPOSURE_TIME)),
+        exposure_time=time or _known(exif.number(Tag.EXPOSURE_TIME)),
         iso_speed=_long_iso(exif) if iso_speed == _ISO_OVERFLOW else iso_speed,
-        f_number=f_number or _known(exif.number(_F_NUMBER)),
-        focal_length=focal_length or _known(exif.number(_FOCAL_LENGTH)),
+        f_number=f_number or _known(exif.number(Tag.F_NUMBER)),
+        focal_length=focal_length or _known(exif.number(Tag.FOCAL_LENGTH)),
     )
 
 
@@ -263,5 +320,5 @@ def _long_iso(exif: Ifd) -> float | None:
 
 def _known(value: float | None) -> float | None:
     """Return a value without the digits float32 makes up; None if it says nothing."""
-    said = value is not None and math.isfinite(value) and value > 0
-    return float(f"{value:.7g}") if said else None
+    known = value is not None and math.isfinite(value) and value > 0
+    return float(f"{value:.7g}") if known else None

@@ -56,7 +56,7 @@ class GainMap:
     Attributes
     ----------
     top, left, bottom, right : int
-        Area of the mosaic it is for [px].
+        Rectangle of the mosaic it is for [px].
     row_pitch, column_pitch : int
         Every how manieth row and column of the area [px].
     origin, spacing : (float, float)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
-from nightfix.read.maker_notes import camera_facts
+from nightfix.read.maker_notes import camera_settings
 from nightfix.read.metadata import Metadata, read_metadata
 from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.read.tag_names import Tag
 from nightfix.read.tags import FileTags, Ifd, read_tags
 from nightfix.read.truncation import declared_size, ends_without_data, sensor_images
 
@@ -36,7 +37,7 @@ RAW_SUFFIXES = frozenset(
 )
 
 
-class Area(NamedTuple):
+class Rectangle(NamedTuple):
     """A rectangle of the mosaic [px]."""
 
     top: int
@@ -89,7 +90,7 @@ class RawImage:
         None, one or two.
     baseline_exposure : float
         ``mosaic * 2**baseline_exposure`` is the image in reference units [EV].
-    crop : Area
+    crop : Rectangle
         The part of the mosaic that the camera means to show.
     orientation : int
         EXIF code 1 to 8, not applied to the mosaic.
@@ -111,7 +112,7 @@ class RawImage:
     as_shot_neutral: NDArray[np.float64] | None
     color_matrices: tuple[ColorMatrix, ...]
     baseline_exposure: float
-    crop: Area
+    crop: Rectangle
     orientation: int
     metadata: Metadata
     opcodes: OpcodeLists = OpcodeLists()
@@ -127,7 +128,7 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
         A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
         or a Linear DNG.
     allow_truncated : bool
-        Take what is there of a file that was cut off; what is missing becomes DN 0.
+        Read what is there of a truncated file; missing samples become DN 0.
 
     Returns
     -------
@@ -155,11 +156,11 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
         padding = _missing(path, file, tags, allow_truncated=allow_truncated)
         raw = _decode(path, file, padding=padding)
     metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
-    metadata = replace(metadata, camera=camera_facts(raw.maker_notes))
+    metadata = replace(metadata, camera=camera_settings(raw.maker_notes))
     _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
-        raise RawReadError(path, "cut off: its lower part holds no data", _INSIST)
+        raise RawReadError(path, "truncated: its lower part holds no data", _INSIST)
     return _raw_image(path, raw.samples, raw, tags, metadata)
 
 
@@ -175,15 +176,14 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with _open(path) as file:
         tags = read_tags(file)
         _missing(path, file, tags, allow_truncated=False)
-    sizes = [(ifd.number(_HEIGHT) or 0, ifd.number(_WIDTH) or 0) for ifd in tags.images]
+    sizes = [
+        (ifd.number(Tag.IMAGE_LENGTH) or 0, ifd.number(Tag.IMAGE_WIDTH) or 0) for ifd in tags.images
+    ]
     height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0.0, 0.0))
     if height * width:
         return int(height), int(width)
     rows, columns = read_raw(path).mosaic.shape
     return rows, columns
-
-
-_WIDTH, _HEIGHT = 256, 257
 
 
 def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -288,12 +288,12 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         what = f"cannot be read: {error.strerror or error}"
         raise RawReadError(path, what, "check the file's permissions and the disk") from error
     except ValueError as error:  # a NUL in the name
-        raise RawReadError(path, "not a name of a file", "check the name") from error
+        raise RawReadError(path, "not a valid file name", "check the name") from error
 
 
-_COPY_AGAIN = "copy it again from the card, or from a backup"
-_INSIST = f"{_COPY_AGAIN}; --allow-truncated takes what is there"
-_NOT_RAW = "give a camera's RAW file, such as .ARW, .CR3, .NEF or .DNG"
+_COPY_AGAIN = "copy it again from the card or a backup"
+_INSIST = f"{_COPY_AGAIN}, or use --allow-truncated to read what is there"
+_NOT_RAW = "give a camera RAW file, such as .ARW, .CR3, .NEF or .DNG"
 
 #: Largest file that is read; TIFF, and so nearly all formats of cameras, ends there [bytes].
 _MAX_FILE = 4 << 30
@@ -306,11 +306,11 @@ def _missing(path: Path, file: BinaryIO, tags: FileTags, *, allow_truncated: boo
     """Return how many bytes a file lacks; refuse one that lacks any unless that is allowed."""
     size, declared = file.seek(0, os.SEEK_END), declared_size(file, tags)
     if size > _MAX_FILE:
-        raise RawReadError(path, f"{size} bytes, more than a camera's file has", _NOT_RAW)
+        raise RawReadError(path, f"{size} bytes, larger than any camera file", _NOT_RAW)
     if declared <= size:
         return 0
     if not allow_truncated or declared > min(_MOST_MISSING * size, _MAX_FILE):
-        what = f"cut off: {size} bytes of at least {declared}"
+        what = f"truncated: {size} of at least {declared} bytes"
         raise RawReadError(path, what, _COPY_AGAIN if allow_truncated else _INSIST)
     return declared - size
 
@@ -323,14 +323,14 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
         what, hint = {
             "unknown": ("not a RAW file of a known camera", _NOT_RAW),
             "damaged": (
-                "damaged, cut off, or no RAW file",
+                "damaged, truncated or not a RAW file",
                 _COPY_AGAIN if path.suffix.lower() in RAW_SUFFIXES else _NOT_RAW,
             ),
             "declared": (str(error), _COPY_AGAIN),
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),
             "crash": (str(error), _COPY_AGAIN),
-            "start": (str(error), "close other programs, or raise this one's limits (ulimit)"),
+            "start": (str(error), "close other programs, or raise the limits of this one (ulimit)"),
         }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
         raise RawReadError(path, what, hint) from error
 
@@ -380,7 +380,9 @@ def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
     letters = "".join(raw.color_desc[index : index + 1] for index in raw.sites)
     if raw.num_colors != 3:
         colors = raw.color_desc
-        raise UnsupportedSensorError(path, f"a sensor of the colors {colors}, not red, green, blue")
+        raise UnsupportedSensorError(
+            path, f"a sensor with the colors {colors} instead of red, green and blue"
+        )
     if letters not in CFA_PATTERNS:
         raise UnsupportedSensorError(path, f"a color filter array of {letters}, not Bayer")
     return letters
@@ -396,11 +398,13 @@ def _name_of_pattern(shape: tuple[int, int] | None) -> str:
 
 def _name_of_stack(tags: FileTags) -> str:
     """Say what a file with several values a pixel is."""
-    make = tags.main.text(271).lower()
+    make = tags.main.text(Tag.MAKE).lower()
     if tags.is_dng:
-        return "a Linear DNG without a trace of its mosaic: reduced, corrected or denoised before"
+        return (
+            "a Linear DNG whose mosaic cannot be recovered: downsized, corrected or denoised before"
+        )
     if make.startswith(("canon", "nikon")):
-        return "an sRAW, mRAW or small RAW: reduced in the camera, already demosaiced"
+        return "an sRAW, mRAW or small RAW: downsized in the camera, already demosaiced"
     return "a Foveon or other sensor with all colors at each pixel"
 
 
@@ -429,7 +433,8 @@ class _Frame(NamedTuple):
         """Find the directory by the size of the frame."""
         sizes = raw.sizes
         for ifd in sensor_images(tags) if tags.is_dng else ():
-            if (ifd.number(257), ifd.number(256)) == (sizes.raw_height, sizes.raw_width):
+            size = ifd.number(Tag.IMAGE_LENGTH), ifd.number(Tag.IMAGE_WIDTH)
+            if size == (sizes.raw_height, sizes.raw_width):
                 top, left = (*ifd.integers(_ACTIVE_AREA), 0, 0)[:2]
                 return cls(ifd, sizes.top_margin - top, sizes.left_margin - left)
         return cls(Ifd(), 0, 0)
@@ -484,7 +489,7 @@ def _white_level(raw: Decoded, black: float, *, is_dng: bool) -> float:
     return nominal
 
 
-def _crop(sizes: Sizes, frame: _Frame) -> Area:
+def _crop(sizes: Sizes, frame: _Frame) -> Rectangle:
     """Return the default crop, by the DNG's tags or LibRaw; the whole mosaic if unknown.
 
     A DNG counts it from the active area, LibRaw from the corner of the masked frame.
@@ -501,10 +506,10 @@ def _crop(sizes: Sizes, frame: _Frame) -> Area:
         width, height = sizes.crop_width, sizes.crop_height
     rows = np.clip(np.rint([top, top + height]), 0, sizes.height).astype(int)
     columns = np.clip(np.rint([left, left + width]), 0, sizes.width).astype(int)
-    area = Area(int(rows[0]), int(columns[0]), int(np.ptp(rows)), int(np.ptp(columns)))
+    area = Rectangle(int(rows[0]), int(columns[0]), int(np.ptp(rows)), int(np.ptp(columns)))
     # Less than a quarter a side is no crop a camera makes, but a field read wrong.
     if 4 * area.height < sizes.height or 4 * area.width < sizes.width:
-        return Area(0, 0, sizes.height, sizes.width)
+        return Rectangle(0, 0, sizes.height, sizes.width)
     return area
 
 
@@ -530,7 +535,6 @@ def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
 
 #: LibRaw's flip bits (1 mirror columns, 2 mirror rows, 4 transpose first) as EXIF codes.
 _ORIENTATION_OF_FLIP = (1, 2, 4, 3, 5, 8, 6, 7)
-_ORIENTATION = 274
 
 
 def _orientation(raw: Decoded, tags: FileTags) -> int:
@@ -539,7 +543,7 @@ def _orientation(raw: Decoded, tags: FileTags) -> int:
     A DNG's own tag: LibRaw reads an invalid 0 there as a quarter turn. Elsewhere LibRaw,
     which knows the makers that state it in other places.
     """
-    code = tags.main.number(_ORIENTATION)
+    code = tags.main.number(Tag.ORIENTATION)
     if tags.is_dng or code == 0:
         return int(code) if code in range(1, 9) and code else 1
     flip = raw.sizes.flip
@@ -549,14 +553,10 @@ def _orientation(raw: Decoded, tags: FileTags) -> int:
 # ---------------------------------------------------------------------------------------
 # Color
 
-_COLOR_MATRICES = ((50721, 50778, 50723), (50722, 50779, 50724))
-_ANALOG_BALANCE, _AS_SHOT_NEUTRAL, _AS_SHOT_WHITE_XY, _BASELINE_EXPOSURE = (
-    50727,
-    50728,
-    50729,
-    50730,
+_COLOR_MATRICES = (
+    (Tag.COLOR_MATRIX_1, Tag.CALIBRATION_ILLUMINANT_1, Tag.CAMERA_CALIBRATION_1),
+    (Tag.COLOR_MATRIX_2, Tag.CALIBRATION_ILLUMINANT_2, Tag.CAMERA_CALIBRATION_2),
 )
-_CALIBRATION_SIGNATURE, _PROFILE_SIGNATURE = 50931, 50932
 _D65 = 21
 #: No BaselineExposure in use comes near this; beyond it the tag is damaged [EV].
 _MAX_BASELINE_EXPOSURE = 16.0
@@ -584,9 +584,11 @@ def _dng_matrix(main: Ifd, code: int, calibration: int) -> NDArray[np.float64] |
     if matrix is None:
         return None
     own = _square(main, calibration)
-    if own is not None and main.text(_CALIBRATION_SIGNATURE) == main.text(_PROFILE_SIGNATURE):
+    if own is not None and main.text(Tag.CAMERA_CALIBRATION_SIGNATURE) == main.text(
+        Tag.PROFILE_CALIBRATION_SIGNATURE
+    ):
         matrix = own @ matrix
-    balance = np.array(main.numbers(_ANALOG_BALANCE))
+    balance = np.array(main.numbers(Tag.ANALOG_BALANCE))
     return np.diag(balance) @ matrix if balance.shape == (3,) and (balance > 0).all() else matrix
 
 
@@ -603,9 +605,9 @@ def _as_shot_neutral(
     raw: Decoded, tags: FileTags, color_matrices: tuple[ColorMatrix, ...]
 ) -> NDArray[np.float64] | None:
     """Return camera RGB of white, green = 1: by the DNG's tags, else LibRaw's gains."""
-    white_xy = tags.main.numbers(_AS_SHOT_WHITE_XY)
-    if tags.is_dng and _AS_SHOT_NEUTRAL in tags.main:
-        neutral = np.array(tags.main.numbers(_AS_SHOT_NEUTRAL))
+    white_xy = tags.main.numbers(Tag.AS_SHOT_WHITE_XY)
+    if tags.is_dng and Tag.AS_SHOT_NEUTRAL in tags.main:
+        neutral = np.array(tags.main.numbers(Tag.AS_SHOT_NEUTRAL))
     elif tags.is_dng and len(white_xy) == 2 and white_xy[1] > 0 and len(color_matrices) == 1:
         x, y = white_xy
         neutral = color_matrices[0].matrix @ np.array([x / y, 1.0, (1 - x - y) / y])
@@ -617,5 +619,5 @@ def _as_shot_neutral(
 
 
 def _baseline_exposure(tags: FileTags) -> float:
-    value = tags.main.number(_BASELINE_EXPOSURE) if tags.is_dng else None
+    value = tags.main.number(Tag.BASELINE_EXPOSURE) if tags.is_dng else None
     return value if value is not None and abs(value) <= _MAX_BASELINE_EXPOSURE else 0.0

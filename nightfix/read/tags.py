@@ -17,6 +17,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from nightfix.read.tag_names import Tag
+
 
 class ExifTag(NamedTuple):
     """One tag as a TIFF directory holds it.
@@ -139,10 +141,8 @@ class FileTags:
     @property
     def is_dng(self) -> bool:
         """Whether the file declares itself a DNG."""
-        return _DNG_VERSION in self.main
+        return Tag.DNG_VERSION in self.main
 
-
-_SUB_IFDS, _EXIF_IFD, _GPS_IFD, _DNG_VERSION = 330, 34665, 34853, 50706
 
 #: Bounds for hostile files: real ones have some ten directories of under 200 tags.
 _MAX_DIRECTORIES = 64
@@ -154,7 +154,6 @@ _MAX_PARTS = 1024
 
 #: After the byte order: TIFF, Panasonic and Leica, Olympus (two).
 _TIFF_MAGIC = {42, 0x55, 0x4F52, 0x5352}
-_XMP, _JPEG_FROM_RAW = 700, 46
 #: JPEG: what EXIF and XMP begin with, and the markers that may come before the picture.
 _EXIF_SEGMENT, _XMP_SEGMENT = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _FIRST_SEGMENT, _LAST_SEGMENT = 0xFFE1, 0xFFC0, 0xFFFE
@@ -226,7 +225,7 @@ class _TiffReader:
             ifd, following = self.directory(offset) if offset else (Ifd(), 0)
             if ifd.tags:
                 yield ifd
-                subs = ifd.integers(_SUB_IFDS)[:_MAX_DIRECTORIES]
+                subs = ifd.integers(Tag.SUB_IFDS)[:_MAX_DIRECTORIES]
                 waiting = [*subs, *waiting, following]
 
     def pointed(self, ifd: Ifd, code: int) -> Ifd:
@@ -275,16 +274,16 @@ def _tiff_tags(reader: _TiffReader) -> FileTags:
     tags = FileTags(
         main=main,
         images=images,
-        exif=reader.pointed(main, _EXIF_IFD),
-        gps=reader.pointed(main, _GPS_IFD),
-        xmp=main.tags[_XMP].value if _XMP in main else b"",
+        exif=reader.pointed(main, Tag.EXIF_IFD),
+        gps=reader.pointed(main, Tag.GPS_IFD),
+        xmp=main.tags[Tag.XMP].value if Tag.XMP in main else b"",
     )
-    return _with_preview(tags) if _JPEG_FROM_RAW in main else tags
+    return _with_preview(tags) if Tag.JPEG_FROM_RAW in main else tags
 
 
 def _with_preview(tags: FileTags) -> FileTags:
     """Add what only the JPEG within a Panasonic raw says: most of its EXIF."""
-    jpeg = tags.main.tags[_JPEG_FROM_RAW].value
+    jpeg = tags.main.tags[Tag.JPEG_FROM_RAW].value
     preview = _jpeg_tags(io.BytesIO(jpeg), 0, len(jpeg))
     return replace(
         tags,

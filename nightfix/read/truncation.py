@@ -1,21 +1,29 @@
-"""Read: how long a camera file says it is, which tells one that was cut off in copying.
+"""Read: the size that a camera file declares, to find files that were truncated in copying.
 
-LibRaw opens many such files without a word and leaves the rest of the picture black.
+LibRaw opens many such files without an error and leaves the rest of the picture black.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nightfix.read.tag_names import Tag
 from nightfix.read.tags import FileTags, Ifd
 
-_STRIPS, _TILES = (273, 279), (324, 325)
-_MAKE, _PHOTOMETRIC, _CFA, _LINEAR_RAW = 271, 262, 32803, 34892
+#: Values of PhotometricInterpretation.
+_CFA, _LINEAR_RAW = 32803, 34892
+
+#: Tags of where the pieces of a picture begin, and of their sizes.
+_PIECES = (
+    (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS),
+    (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS),
+)
 
 #: Makers whose TIFF-based files state the sizes of their data truly. Others do not: Panasonic
 #: writes the uncompressed size for compressed data.
@@ -33,7 +41,11 @@ _LAST_ROWS = 1 / 16
 
 def sensor_images(tags: FileTags) -> list[Ifd]:
     """Return a DNG's directories of sensor samples, previews left out."""
-    return [ifd for ifd in tags.images if ifd.number(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)]
+    return [
+        ifd
+        for ifd in tags.images
+        if ifd.number(Tag.PHOTOMETRIC_INTERPRETATION) in (_CFA, _LINEAR_RAW)
+    ]
 
 
 def declared_size(file: BinaryIO, tags: FileTags) -> int:
@@ -64,12 +76,17 @@ def declared_size(file: BinaryIO, tags: FileTags) -> int:
     images = list(tags.images)
     if tags.is_dng:
         images = sensor_images(tags)
-    elif not tags.main.text(_MAKE).lower().startswith(_TRUE_TO_THEIR_COUNTS):
+    elif not tags.main.text(Tag.MAKE).lower().startswith(_TRUE_TO_THEIR_COUNTS):
         images = []
+    return end_of_pieces(images)
+
+
+def end_of_pieces(images: Iterable[Ifd]) -> int:
+    """Return where the last strip or tile of pictures ends [bytes]; 0 if there is none."""
     ends = [
         offset + count
         for ifd in images
-        for offsets, counts in (_STRIPS, _TILES)
+        for offsets, counts in _PIECES
         for offset, count in zip(ifd.integers(offsets), ifd.integers(counts), strict=False)
     ]
     return max(ends, default=0)
@@ -93,7 +110,7 @@ def _end_of_boxes(file: BinaryIO) -> int:
 
 
 def ends_without_data(samples: NDArray[np.uint16]) -> bool:
-    """Tell whether the lower end of a frame is what a decoder leaves when its data ran out.
+    """Tell whether the lower end of a frame looks as if the decoder had run out of data.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from .device import (
     compute_dtype as compute_dtype,
 )
 from .diffusion import (
-    expose as expose,
+    simulate_exposure as simulate_exposure,
 )
 from .hub import (
     download_weights as download_weights,

@@ -1,4 +1,4 @@
-"""Restore: how much of a restoration to take, the grain and the color noise apart."""
+"""Restore: blend restored picture and capture, gray grain and color noise separately."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nightfix.read import RawImage, pack_bayer, unpack_bayer
 
-#: A share of each packed plane in what is called gray: every sample counts the same.
+#: Share of each packed plane in the gray part: every sample counts the same.
 _GRAY = np.full(4, 0.25, np.float32)
 
 
@@ -22,7 +22,7 @@ def blend(
     chroma: float | None = None,
     ceiling: float = float("inf"),
 ) -> RawImage:
-    """Put back some of what a restoration took away.
+    """Blend some of the captured grain back into a restored picture.
 
     Film grain in gray pleases where colored blotches do not: both have a share of
     their own. Blending RAW values keeps the light linear and costs no network pass.

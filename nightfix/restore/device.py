@@ -1,4 +1,4 @@
-"""Restore: which device runs the network, in which precision, on tiles of which size."""
+"""Restore: the device that runs the network, its precision, and the size of tiles."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def _invert_poisson(rate: Tensor, uniform: Tensor) -> Tensor:
     return counts
 
 
-def expose(
+def simulate_exposure(
     captured: Tensor,
     predicted: Tensor,
     *,

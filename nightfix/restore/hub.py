@@ -1,4 +1,4 @@
-"""Restore: weights from the Hugging Face Hub, in pieces if need be, never trusted unread."""
+"""Restore: download weights from the Hugging Face Hub, resume broken downloads, and verify them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def download_weights(
 ) -> Path:
     """Fetch weights into the user's cache.
 
-    What was fetched before a connection broke, even in an earlier call, is kept and
-    gone on with.
+    A download that broke off, even in an earlier call, is resumed.
 
     Parameters
     ----------
@@ -82,11 +81,13 @@ def download_weights(
         raise WeightsDownloadError(
             name,
             "not in the registry",
-            did_you_mean(name, REPOSITORIES, "name its repository: --repo-id OWNER/NAME"),
+            did_you_mean(name, REPOSITORIES, "give its repository with --repo-id OWNER/NAME"),
         )
     if not name or Path(name).name != name or name.startswith("."):
         raise WeightsDownloadError(
-            name, "not a plain name", "such as mine; the repository is --repo-id OWNER/NAME"
+            name,
+            "not a plain name",
+            "use a plain name; the repository goes into --repo-id OWNER/NAME",
         )
     repo_id, revision = repo_id or (known or ("", ""))[0], revision or (known or ("", None))[1]
     target = weights_folder() / f"{name}.safetensors"
@@ -102,8 +103,8 @@ def download_weights(
         with _through(proxy):
             found = _find(url)
             if (found.size or 0) > MAX_FILE:
-                what = f"{found.size} bytes, too large for weights of NightFix"
-                raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another")
+                what = f"{found.size} bytes, too large for NightFix weights"
+                raise WeightsDownloadError(name, what, "use another --repo-id OWNER/NAME")
             part = target.with_name(f".{name}-{_word(found.etag)}.part")
             part.parent.mkdir(parents=True, exist_ok=True)
             if found.etag is None:  # what is there may be of another file
@@ -124,8 +125,8 @@ def download_weights(
         check_file(part)
     except WeightsIntegrityError as error:
         part.unlink()
-        what = f"{repo_id} has a file of that name, but not of weights; it was deleted"
-        raise WeightsDownloadError(name, what, "--repo-id OWNER/NAME names another") from error
+        what = f"the file in {repo_id} is not a weights file; it was deleted"
+        raise WeightsDownloadError(name, what, "use another --repo-id OWNER/NAME") from error
     part.replace(target)
     return target
 
@@ -140,12 +141,12 @@ def _through(proxy: str | None) -> Iterator[None]:
 
     plain = get_session()
     kind: Any = type(plain)
-    facts = {"event_hooks": plain.event_hooks, "follow_redirects": True, "timeout": None}
-    set_client_factory(lambda: kind(proxy=proxy, **facts))
+    settings = {"event_hooks": plain.event_hooks, "follow_redirects": True, "timeout": None}
+    set_client_factory(lambda: kind(proxy=proxy, **settings))
     try:
         yield
     finally:
-        set_client_factory(lambda: kind(**facts))
+        set_client_factory(lambda: kind(**settings))
 
 
 def _find(url: str) -> HfFileMetadata:
@@ -161,7 +162,7 @@ def _fetch(
     progress: Progress,
     pause: Callable[[float], None],
 ) -> None:
-    """Append to ``part`` until all is there; what breaks off is taken up again."""
+    """Append to ``part`` until it is complete; broken connections are resumed."""
     left = _ATTEMPTS
     while True:
         with open(part, "ab", opener=_no_link) as file:
@@ -234,16 +235,16 @@ def _is_offline(error: BaseException) -> bool:
 def _explain(
     name: str, repo_id: str, url: str, target: Path, error: BaseException
 ) -> WeightsDownloadError:
-    """Say why a download failed, and how to do without."""
+    """Explain why a download failed, and how to do it by hand."""
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
     if isinstance(error, (RepositoryNotFoundError, EntryNotFoundError)):
-        what = f"the repository {repo_id} or its file {target.name} is not there, or not public"
-        hint = "--repo-id OWNER/NAME names another; HF_TOKEN opens private ones"
+        what = f"the repository {repo_id} or its file {target.name} does not exist or is not public"
+        hint = "use another --repo-id OWNER/NAME; private ones need HF_TOKEN"
         return WeightsDownloadError(name, what, hint)
-    said = str(error).splitlines() or [type(error).__name__]
-    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else said[0]
-    hint = f"without a network: fetch {url} elsewhere and put it at {target}"
+    lines = str(error).splitlines() or [type(error).__name__]
+    why = "HF_HUB_OFFLINE is set" if _is_offline(error) else lines[0]
+    hint = f"to do it by hand, download {url} elsewhere and save it as {target}"
     return WeightsDownloadError(name, f"cannot be fetched from {repo_id}: {why}", hint)
 
 

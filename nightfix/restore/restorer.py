@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Conditioning, Settings, ceiling, looks, passes
+from nightfix.condition import Conditioning, Settings, capture_passes, ceiling, passes
 from nightfix.errors import DeviceMemoryError
 from nightfix.progress import Progress, Shaken, no_progress, no_shake
 from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
@@ -23,7 +23,7 @@ from nightfix.restore.device import (
     compute_dtype,
     is_out_of_memory,
 )
-from nightfix.restore.diffusion import expose, exposure_schedule
+from nightfix.restore.diffusion import exposure_schedule, simulate_exposure
 from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve
 from nightfix.restore.motion.estimate import find_shake
 from nightfix.restore.motion.kernels import shake_length
@@ -280,7 +280,7 @@ class _Frame:
         generator = torch.Generator().manual_seed(self.settings.seed)
         told = self._condition(1.0)
         light = self._predict(told)
-        seen = looks(len(self.schedule))
+        seen = capture_passes(len(self.schedule))
         if seen == 2:
             light.lerp_(self._predict(told, transposed=True), 1 / 2)
         kernel = self._measure_shake(light)
@@ -316,7 +316,9 @@ class _Frame:
                 ratio, exposure, a = numbers
                 amplified = rows[1] * ratio
                 rows[0].copy_(
-                    expose(amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal)
+                    simulate_exposure(
+                        amplified, rows[2], ratio=ratio, exposure=exposure, a=a, normal=normal
+                    )
                 )
         return sample
 

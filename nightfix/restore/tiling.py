@@ -64,7 +64,7 @@ class Area(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A tile of a frame, what is read for it, and what of it is answered, its fade with it."""
+    """A tile of a frame, the area read for it, and the area it answers for, with its fade."""
 
     part: Tile
     read: Area
@@ -221,7 +221,7 @@ def map_tiles(
 
 
 def border_of(context: int, multiple: int, fade: int = FADE) -> int:
-    """Return what is read around a window, for a network of that reach and grid [packed px].
+    """Return the border that is read around a window, by the network's reach and grid [packed px].
 
     Windows begin on the grid, so what a sample's place on it adds to its reach is counted only
     for those that fade beyond the window.
@@ -239,7 +239,7 @@ def _faded(place: tuple[int, int, int], fade: int) -> range:
 
 
 def _read(place: tuple[int, int, int], border: int, multiple: int) -> range:
-    """Return what is read along one axis for a window: its border, but not beyond the frame."""
+    """Return the samples read along one axis for a window and its border, within the frame."""
     start, length, size = place
     stop = start + _up(length, multiple) + border
     return range(max(start - border, 0), min(stop, _up(size, multiple)))
@@ -257,7 +257,7 @@ def _together(windows: list[_Window], at_once: int) -> Iterator[list[_Window]]:
 
 
 def _shape(window: _Window) -> tuple[tuple[int, int], Area]:
-    """Return the size of what is read for a window, and what is wanted of that."""
+    """Return the size of the area that is read for a window, and the part of it that is wanted."""
     rows, columns = window.read
     return (len(rows), len(columns)), _inner(window)
 
@@ -356,7 +356,7 @@ def middle_rows(frame: Tensor, rows: int) -> Tensor:
 
 
 def _rows(frame: Tensor, first: int, last: int, rows: int) -> Tensor:
-    """Return what of a frame stands at rows ``first`` to ``last`` of ``rows``."""
+    """Return the part of a frame at rows ``first`` to ``last`` of ``rows``."""
     height = frame.shape[2]
     return frame[:, :, first * height // rows : last * height // rows]
 

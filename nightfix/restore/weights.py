@@ -1,4 +1,4 @@
-"""Restore: weights files, what they say of themselves, and whether to believe them."""
+"""Restore: weights files, their descriptions, and the checks before they are used."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ _FOLDERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsInfo:
-    """What a weights file says of itself.
+    """The description in a weights file.
 
     ``name`` and ``license``; ``network``, the keywords of its configuration;
-    ``training``, the recipe and facts of the run; ``sha256`` of the file.
+    ``training``, the recipe and what else is known of the run; ``sha256`` of the file.
     """
 
     name: str
@@ -93,7 +93,7 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
 
 
 def verify_weights(name: str | os.PathLike[str]) -> tuple[Path, WeightsInfo]:
-    """Read the whole file of a name or path and hold it against its pin, without torch.
+    """Read the whole file of a name or path and check its pinned hash, without torch.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def verify_weights(name: str | os.PathLike[str]) -> tuple[Path, WeightsInfo]:
 
 
 def check_file(path: Path) -> None:
-    """Hold a file of any name against what a weights file says of itself, without torch.
+    """Check that a file of any name is a weights file, without torch.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denois
     Denoiser
         In float32, on the CPU, in evaluation mode.
     WeightsInfo
-        What the file says of itself.
+        Its description.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def load_weights(name: str | os.PathLike[str] = DEFAULT_WEIGHTS) -> tuple[Denois
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise WeightsIntegrityError(path, "its tensors do not fit its configuration") from error
     if not all(bool(torch.isfinite(value).all()) for value in network.parameters()):
-        raise WeightsIntegrityError(path, "damaged: some of its numbers are none")
+        raise WeightsIntegrityError(path, "damaged: it contains values that are not numbers")
     return network.eval().requires_grad_(False), info
 
 
@@ -194,27 +194,27 @@ _MAX_NUMBER, _MAX_LEVELS = 1024, 8
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE:
-            raise WeightsIntegrityError(path, "too large for weights of NightFix")
+            raise WeightsIntegrityError(path, "too large for NightFix weights")
         return path.read_bytes()
     except OSError as error:
         raise WeightsIntegrityError(path, f"cannot be read: {error.strerror}") from error
 
 
 def _read_info(path: Path, data: bytes, digest: str) -> WeightsInfo:
-    """Return what the header of a file says of it."""
+    """Return the description in a file's header."""
     try:
         length = int.from_bytes(data[:8], "little")
         if length > _MAX_HEADER:
             raise ValueError("a header of more than a network has")
         header = json.loads(data[8 : 8 + length])
-        facts = json.loads(header["__metadata__"][_METADATA_KEY])
-        info = WeightsInfo(**facts, sha256=digest)
+        known = json.loads(header["__metadata__"][_METADATA_KEY])
+        info = WeightsInfo(**known, sha256=digest)
         kinds = {"name": str, "license": str, "network": dict, "training": dict}
         if not all(isinstance(getattr(info, key), kind) for key, kind in kinds.items()):
-            raise TypeError("facts of the wrong kind")
+            raise TypeError("values of the wrong kind")
         return info
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
+        raise WeightsIntegrityError(path, "not a NightFix weights file") from error
 
 
 def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -224,7 +224,7 @@ def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
     try:
         return load(data)
     except (SafetensorError, ValueError) as error:
-        raise WeightsIntegrityError(path, "not a weights file of NightFix") from error
+        raise WeightsIntegrityError(path, "not a NightFix weights file") from error
 
 
 def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
@@ -238,7 +238,7 @@ def _config(path: Path, keywords: dict[str, Any]) -> NetworkConfig:
     numbers = [number for key, number in keywords.items() if key not in ("widths", "backbone")]
     numbers += widths if isinstance(widths, list) and len(widths) <= _MAX_LEVELS else [None]
     if not all(isinstance(number, int) and 0 <= number <= _MAX_NUMBER for number in numbers):
-        raise WeightsIntegrityError(path, "its configuration is not one of a network")
+        raise WeightsIntegrityError(path, "its network configuration is invalid")
     try:
         return NetworkConfig(**{**keywords, "widths": tuple(keywords["widths"])})
     except (KeyError, TypeError) as error:
@@ -264,9 +264,14 @@ def save_weights(
     import torch
     from safetensors.torch import save
 
-    facts = {"name": name, "license": license, "network": asdict(config), "training": training}
+    description = {
+        "name": name,
+        "license": license,
+        "network": asdict(config),
+        "training": training,
+    }
     halves = {key: value.to("cpu", torch.float16).contiguous() for key, value in state.items()}
-    data = save(halves, {_METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    data = save(halves, {_METADATA_KEY: json.dumps(description, sort_keys=True)})
     path = Path(path)
     temporary = path.with_suffix(".part")
     temporary.write_bytes(data)

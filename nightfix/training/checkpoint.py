@@ -64,12 +64,12 @@ def load_checkpoint(
     device = next(network.parameters()).device
     try:
         with safe_open(path, framework="pt") as file:
-            facts = file.metadata()
+            stored = file.metadata()
         state = load_file(path, device=str(device))
-        begun = json.loads(facts["recipe"])
-        step = int(facts["step"])
+        begun = json.loads(stored["recipe"])
+        step = int(stored["step"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        hint = "move it away to begin anew, or give another --output"
+        hint = "move it away to start again, or give another --output"
         raise InputError(f"{path}: not a checkpoint of a run ({error})", hint) from error
     _check_same(path, begun, json.loads(json.dumps(asdict(recipe))))
 
@@ -98,6 +98,6 @@ def _check_same(path: Path, begun: dict[str, object], wanted: dict[str, object])
         if key != "steps" and begun.get(key) != wanted.get(key):
             raise RecipeError(
                 path,
-                f"this run was begun with {key} = {begun.get(key)!r}, not {wanted.get(key)!r}; "
+                f"this run was started with {key} = {begun.get(key)!r}, not {wanted.get(key)!r}; "
                 "give another --output",
             )

@@ -33,7 +33,7 @@ class Recipe:
         Peak rate of Adam; warmed up over 200 steps (a tenth of a short run), then a cosine
         to 2 % of it.
     ema : float
-        Decay of the averaged weights, which are what is shipped.
+        Decay of the averaged weights, which are the ones that are shipped.
     clip : float
         Largest norm of the gradient.
     later : float

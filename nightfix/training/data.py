@@ -1,4 +1,4 @@
-"""Training: dark, noisy, shaken captures of clean scenes, and what is told about them."""
+"""Training: dark, noisy, shaken captures of clean scenes, with the network's conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nightfix.training.unprocessing import uniform
 
 
 class Task(NamedTuple):
-    """What a pass is told and what it is to answer.
+    """The conditions of a pass and its target.
 
     ``condition``, of which ``blur`` is 1 where the shake is to be undone, -1 where it is
     to be kept, 0 where the network must find out; ``kernel``, (B, 33, 33), the shake as far as it
@@ -70,7 +70,7 @@ class _Sample(NamedTuple):
     numbers: tuple[float, float, float, float, float]
 
 
-def _draw_told(
+def _draw_blur_condition(
     recipe: Recipe, shake: Shake | None, generator: torch.Generator
 ) -> tuple[float, float, Tensor]:
     """Draw what the first pass and the later ones are told of a shake, and its kernel.
@@ -107,7 +107,7 @@ def _sample(
     error = recipe.noise_error * torch.randn(2, generator=generator)
     a = shot.a * math.exp(float(error[0]) / 3)
     b = shot.b * math.exp(2 * float(error[1]))
-    first, later, kernel = _draw_told(recipe, shake if shot.shaken else None, generator)
+    first, later, kernel = _draw_blur_condition(recipe, shake if shot.shaken else None, generator)
     return _Sample(
         capture=shot.capture,
         seen=seen,

@@ -76,7 +76,7 @@ def find_pairs(
         kin, whose lines name a short and a long file below it. For ELD (Wei et al., CVPR
         2020) a folder, or one of its cameras, with ``scene-1`` and so on, sixteen files each.
     protocol : {"sid", "eld"} or None
-        None tells them apart by what is there.
+        None chooses by the files in the folder.
     test : bool
         Whether to take the pairs that published figures are of, or those to learn from.
 
@@ -109,7 +109,7 @@ def _sid_pairs(file: Path) -> list[PairFiles]:
         short, long = (file.parent / name for name in names)
         for path in (short, long):
             if not path.is_file():
-                raise InputError(f"{path}: named in {file.name}, but not there", "check the copy")
+                raise InputError(f"{path}: listed in {file.name}, but missing", "check the copy")
         ratio = _seconds(long) / _seconds(short)
         pairs.append(PairFiles(short, long, min(ratio, _SID_LARGEST)))
     return pairs
@@ -143,5 +143,5 @@ def _light(raw: RawImage) -> float:
     """Return ISO times exposure time, by which ELD counts exposures [s]."""
     exposure = raw.metadata.exposure
     if not exposure.iso_speed or not exposure.exposure_time:
-        raise InputError(f"{raw.path}: its ISO or exposure time is not known", _HINT)
+        raise InputError(f"{raw.path}: its ISO or exposure time is unknown", _HINT)
     return exposure.iso_speed * exposure.exposure_time

@@ -44,7 +44,7 @@ _BRIGHTEST = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One capture and what is true of it.
+    """One capture and its known truth.
 
     Parameters
     ----------
@@ -257,7 +257,9 @@ def _load(file: Path) -> Source | None:
 def _sharp(raw: RawImage) -> RawImage:
     """Return a photo whose samples are its sensor's own."""
     if raw.origin != "mosaic":
-        raise InputError(f"{raw.path}: interpolated, which blurs", "move it out of --photos")
+        raise InputError(
+            f"{raw.path}: its mosaic was interpolated, which blurs", "move it out of --photos"
+        )
     return raw
 
 

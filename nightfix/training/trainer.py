@@ -20,10 +20,10 @@ from nightfix.restore import (
     Denoiser,
     choose_device,
     deconvolve,
-    expose,
     load_weights,
     save_weights,
     shake,
+    simulate_exposure,
 )
 from nightfix.training.checkpoint import load_checkpoint, save_checkpoint
 from nightfix.training.config import Recipe
@@ -184,14 +184,14 @@ class Trainer:
         return losses | {"pass2": recipe.later_weight * later}
 
     def _predict(self, batch: Batch, sample: Tensor, task: Task) -> Tensor:
-        told, deconvolved = task.condition, None
+        condition, deconvolved = task.condition, None
         known = (task.kernel.amax((1, 2)) < 1)[:, None, None, None]
         if self.recipe.network.deconvolution and bool(known.any()):
             undone = deconvolve(sample.detach(), task.kernel)
             deconvolved = torch.where(known, undone, sample)
         dtype = _DTYPES[self.recipe.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            predicted: Tensor = self.network(sample, batch.capture, told, deconvolved)
+            predicted: Tensor = self.network(sample, batch.capture, condition, deconvolved)
         return predicted
 
     def _loss(self, predicted: Tensor, task: Task) -> Tensor:
@@ -201,14 +201,19 @@ class Trainer:
         self, batch: Batch, light: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Task]:
         """Draw the sample of a random later exposure from some light (Algorithm 1)."""
-        told = batch.later.condition
-        fraction = (1.25 * torch.rand(told.ratio.shape, generator=generator)).clamp_max(1)
-        exposure = 1 + (told.reference - 1) * fraction.to(self.device)
+        condition = batch.later.condition
+        fraction = (1.25 * torch.rand(condition.ratio.shape, generator=generator)).clamp_max(1)
+        exposure = 1 + (condition.reference - 1) * fraction.to(self.device)
         normal = torch.randn(light.shape, generator=generator).to(self.device)
-        sample = expose(
-            batch.capture, light, ratio=told.ratio, exposure=exposure, a=told.a, normal=normal
+        sample = simulate_exposure(
+            batch.capture,
+            light,
+            ratio=condition.ratio,
+            exposure=exposure,
+            a=condition.a,
+            normal=normal,
         )
-        return sample, batch.later._replace(condition=told._replace(exposure=exposure))
+        return sample, batch.later._replace(condition=condition._replace(exposure=exposure))
 
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
@@ -305,13 +310,13 @@ def train(
         )
         average = trainer.run(checkpoint_minutes=checkpoint_minutes, progress=progress)
         if ranks.rank == 0:
-            facts = asdict(recipe) | {"references": len(sources)}
+            details = asdict(recipe) | {"references": len(sources)}
             save_weights(
                 path,
                 average,
                 recipe.network,
                 name=recipe.name,
                 license="Apache-2.0",
-                training={k: v for k, v in facts.items() if k not in ("name", "network")},
+                training={k: v for k, v in details.items() if k not in ("name", "network")},
             )
     return path

@@ -14,10 +14,10 @@ from .dng_samples import (
     Compression as Compression,
 )
 from .formats import (
-    FORMATS as FORMATS,
+    FILE_FORMATS as FILE_FORMATS,
 )
 from .formats import (
-    TABLE as TABLE,
+    FORMATS as FORMATS,
 )
 from .formats import (
     Format as Format,
@@ -56,10 +56,10 @@ from .tiff import (
     write_tiff as write_tiff,
 )
 from .viewing import (
-    SHOWN as SHOWN,
+    VIEW_SUFFIXES as VIEW_SUFFIXES,
 )
 from .viewing import (
-    write_shown as write_shown,
+    write_view as write_view,
 )
 from .xmp import (
     record_of_file as record_of_file,

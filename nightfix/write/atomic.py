@@ -1,4 +1,4 @@
-"""Write: results appear whole or not at all, and never over something unasked."""
+"""Write: write results completely or not at all, and never overwrite a file unasked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nightfix.errors import OutputExistsError, OutputWriteError
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` that takes its place when all went well.
+    """Give a temporary name beside ``path``, renamed to it when all went well.
 
     A file half written, by a full disk or an interrupt, never bears the name of
     a result. The temporary file is hidden, in the same folder (a rename must not
@@ -65,8 +65,8 @@ def replacing(path: Path, *, overwrite: bool, source: Path | None = None) -> Ite
 #: How the names of unfinished results begin.
 _PREFIX = ".nightfix-"
 
-#: Younger, a file may be about to be locked; where there are no locks, one that has not been
-#: written to for so long is nobody's any more [s].
+#: A younger file than the first may not be locked yet; where there are no locks, an older one
+#: than the second counts as abandoned [s].
 _TOO_YOUNG, _ABANDONED_AFTER = 2, 24 * 3600
 
 
@@ -164,6 +164,6 @@ def check_target(
     if path.is_dir():
         raise OutputWriteError(path, "is a folder")
     if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise OutputWriteError(path, "is the photo itself, which is never written to")
+        raise OutputWriteError(path, "is the photo itself, which is never overwritten")
     if not overwrite and os.path.lexists(path):
         raise OutputExistsError(path, ours=ours)

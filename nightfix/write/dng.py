@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop import demosaic_camera
-from nightfix.read import ExifTag, Metadata, OpcodeLists, RawImage, apply_gain_maps, to_dn
+from nightfix.read import ExifTag, Metadata, OpcodeLists, RawImage, Tag, apply_gain_maps, to_dn
 from nightfix.write.atomic import replacing
 from nightfix.write.dng_preview import (
     THUMBNAIL_SIDE,
@@ -21,7 +21,7 @@ from nightfix.write.dng_preview import (
     thumbnail_tags,
 )
 from nightfix.write.dng_samples import Compression, sample_directory
-from nightfix.write.exif import carried_directories, carried_image_tags
+from nightfix.write.exif import source_directories, source_image_tags
 from nightfix.write.ifd import (
     BYTE,
     LONG,
@@ -30,7 +30,7 @@ from nightfix.write.ifd import (
     SRATIONAL,
     SUB_IFDS,
     UNDEFINED,
-    Ifd,
+    IfdNode,
     ascii_tag,
     double_tag,
     rational_tag,
@@ -45,14 +45,24 @@ _EV_PARTS = 10_000
 
 _CFA, _LINEAR_RAW = 32803, 34892
 
-#: Tags of the source's profile that belong to the samples: DefaultScale, BayerGreenSplit,
-#: AntiAliasStrength, BestQualityScale, DefaultUserCrop.
-_OF_THE_SAMPLES = frozenset({50718, 50733, 50738, 50780, 51125})
+_COLOR_MATRICES = (
+    (Tag.COLOR_MATRIX_1, Tag.CALIBRATION_ILLUMINANT_1),
+    (Tag.COLOR_MATRIX_2, Tag.CALIBRATION_ILLUMINANT_2),
+)
 
-#: Those that are true of the sensor's own numbers only: BaselineNoise, BayerGreenSplit.
-_OF_THE_SENSOR = frozenset({50731, 50733})
+#: Tags of the source's profile that belong to the samples.
+_OF_THE_SAMPLES = frozenset(
+    {
+        Tag.DEFAULT_SCALE,
+        Tag.BAYER_GREEN_SPLIT,
+        Tag.ANTI_ALIAS_STRENGTH,
+        Tag.BEST_QUALITY_SCALE,
+        Tag.DEFAULT_USER_CROP,
+    }
+)
 
-_MAKER_NOTE = 37500
+#: Those that are true of the sensor's own numbers only.
+_OF_THE_SENSOR = frozenset({Tag.BASELINE_NOISE, Tag.BAYER_GREEN_SPLIT})
 
 
 def write_dng(
@@ -72,8 +82,8 @@ def write_dng(
 
     Parameters
     ----------
-    path : str or path-like
-        The result; written under a temporary name first.
+    path, record, overwrite
+        As for :func:`nightfix.write.tiff.write_tiff`.
     raw : RawImage
         What is written, in sensor orientation; monochrome sensors become a
         LinearRaw of one sample.
@@ -87,17 +97,11 @@ def write_dng(
         65535, what is below black becomes 0. Gain maps are applied in any case.
     compression : {"lossless", "none"}
         Of the samples.
-    record : Record or None
-        How the result was made, for its XMP packet.
-    overwrite : bool
-        Whether an existing ``path`` is replaced.
 
     Raises
     ------
-    OutputExistsError
-        If ``path`` exists and ``overwrite`` is false.
-    OutputWriteError
-        If the operating system refuses the file, or ``path`` is the source.
+    OutputExistsError, OutputWriteError
+        As for :func:`nightfix.write.tiff.write_tiff`.
 
     Notes
     -----
@@ -120,7 +124,7 @@ def write_dng(
         if restored or linear:
             raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
         samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
-        root = _main_directory(raw, samples, record or Record(restored=str(restored)))
+        root = _main_directory(raw, samples, record or Record(restored=restored))
         with temporary.open("wb") as file:
             write_tree(file, root)
 
@@ -159,24 +163,24 @@ def scale_to_fit(raw: RawImage) -> RawImage:
     )
 
 
-def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
+def _main_directory(raw: RawImage, samples: IfdNode, record: Record) -> IfdNode:
     """Build IFD0 with everything below it."""
     metadata, crop = raw.metadata, raw.crop
     preview = make_preview(raw)
     thumbnail = shrink_picture(preview, THUMBNAIL_SIDE)
     packet = make_packet(metadata.xmp, record, developed=False)
-    return Ifd(
+    return IfdNode(
         tags=[
-            *carried_image_tags(metadata),
+            *source_image_tags(metadata),
             *(known for known in metadata.profile if known.code not in _OF_THE_SAMPLES),
             *thumbnail_tags(thumbnail),
             *_camera_tags(raw),
-            tag(700, BYTE, *packet),
+            tag(Tag.XMP, BYTE, *packet),
         ],
         pieces=[thumbnail.tobytes()],
         children={
             SUB_IFDS: [samples, preview_directory(preview, metadata.captured)],
-            **carried_directories(metadata, width=crop.width, height=crop.height),
+            **source_directories(metadata, width=crop.width, height=crop.height),
         },
     )
 
@@ -184,33 +188,33 @@ def _main_directory(raw: RawImage, samples: Ifd, record: Record) -> Ifd:
 def _camera_tags(raw: RawImage) -> list[ExifTag]:
     """Return what tells an editor which camera it was and how its color is to be read."""
     tags = [
-        tag(274, SHORT, raw.orientation),
-        tag(50706, BYTE, 1, 4, 0, 0),  # DNGVersion
-        tag(50707, BYTE, 1, 1, 0, 0),  # DNGBackwardVersion
-        ascii_tag(50708, raw.metadata.unique_camera_model or "Unknown"),
-        rational_tag(50730, SRATIONAL, [raw.baseline_exposure]),
+        tag(Tag.ORIENTATION, SHORT, raw.orientation),
+        tag(Tag.DNG_VERSION, BYTE, 1, 4, 0, 0),
+        tag(Tag.DNG_BACKWARD_VERSION, BYTE, 1, 1, 0, 0),
+        ascii_tag(Tag.UNIQUE_CAMERA_MODEL, raw.metadata.unique_camera_model or "Unknown"),
+        rational_tag(Tag.BASELINE_EXPOSURE, SRATIONAL, [raw.baseline_exposure]),
         _file_name_tag(raw.path.name),
     ]
-    for index, color in enumerate(raw.color_matrices[:2]):
-        tags.append(rational_tag(50721 + index, SRATIONAL, color.matrix.ravel().tolist()))
-        tags.append(tag(50778 + index, SHORT, color.illuminant))  # CalibrationIlluminant1, 2
-    if any(known.code == _MAKER_NOTE for known in raw.metadata.exif):
-        tags.append(tag(50741, SHORT, 1))  # MakerNoteSafety: no other note is carried
+    for (matrix, illuminant), color in zip(_COLOR_MATRICES, raw.color_matrices, strict=False):
+        tags.append(rational_tag(matrix, SRATIONAL, color.matrix.ravel().tolist()))
+        tags.append(tag(illuminant, SHORT, color.illuminant))
+    if any(known.code == Tag.MAKER_NOTE for known in raw.metadata.exif):
+        tags.append(tag(Tag.MAKER_NOTE_SAFETY, SHORT, 1))  # no other note is kept
     if raw.as_shot_neutral is not None:
-        tags.append(rational_tag(50728, RATIONAL, raw.as_shot_neutral.tolist()))
+        tags.append(rational_tag(Tag.AS_SHOT_NEUTRAL, RATIONAL, raw.as_shot_neutral.tolist()))
     return tags
 
 
 def _file_name_tag(name: str) -> ExifTag:
     """Return OriginalRawFileName: text, or bytes of UTF-8 where ASCII does not do."""
     if name.isascii():
-        return ascii_tag(50827, name)
-    return tag(50827, BYTE, *name.encode(), 0)
+        return ascii_tag(Tag.ORIGINAL_RAW_FILE_NAME, name)
+    return tag(Tag.ORIGINAL_RAW_FILE_NAME, BYTE, *name.encode(), 0)
 
 
 def _sample_directory(
     raw: RawImage, *, restored: bool, linear: bool, compression: Compression
-) -> Ifd:
+) -> IfdNode:
     samples, black_level, white_level = _samples(raw, linear=linear)
     tags = [
         *_level_tags(black_level, white_level, planes=samples.shape[2:]),
@@ -218,14 +222,14 @@ def _sample_directory(
         *_noise_tags(raw.metadata, restored=restored),
         *_opcode_tags(raw.opcodes, untouched=not (restored or linear)),
         *(known for known in raw.metadata.profile if known.code in _OF_THE_SAMPLES),
-        tag(262, SHORT, _CFA if samples.ndim == 2 else _LINEAR_RAW),
+        tag(Tag.PHOTOMETRIC_INTERPRETATION, SHORT, _CFA if samples.ndim == 2 else _LINEAR_RAW),
     ]
     if raw.cfa_pattern is not None and samples.ndim == 2:
         tags += [
-            tag(33421, SHORT, 2, 2),  # CFARepeatPatternDim
-            tag(33422, BYTE, *("RGB".index(color) for color in raw.cfa_pattern)),
-            tag(50710, BYTE, 0, 1, 2),  # CFAPlaneColor
-            tag(50711, SHORT, 1),  # CFALayout: rectangular
+            tag(Tag.CFA_REPEAT_PATTERN_DIM, SHORT, 2, 2),
+            tag(Tag.CFA_PATTERN, BYTE, *("RGB".index(color) for color in raw.cfa_pattern)),
+            tag(Tag.CFA_PLANE_COLOR, BYTE, 0, 1, 2),
+            tag(Tag.CFA_LAYOUT, SHORT, 1),  # rectangular
         ]
     return sample_directory(samples, tags, compression)
 
@@ -253,9 +257,9 @@ def _level_tags(
 ) -> list[ExifTag]:
     count = planes[0] if planes else 1
     return [
-        tag(50713, SHORT, *black_level.shape),  # BlackLevelRepeatDim
-        _level_tag(50714, np.repeat(black_level.ravel(), count).tolist()),
-        _level_tag(50717, [white_level] * count),
+        tag(Tag.BLACK_LEVEL_REPEAT_DIM, SHORT, *black_level.shape),
+        _level_tag(Tag.BLACK_LEVEL, np.repeat(black_level.ravel(), count).tolist()),
+        _level_tag(Tag.WHITE_LEVEL, [white_level] * count),
     ]
 
 
@@ -269,24 +273,28 @@ def _level_tag(code: int, levels: list[float]) -> ExifTag:
 def _area_tags(raw: RawImage) -> list[ExifTag]:
     height, width = raw.mosaic.shape
     return [
-        rational_tag(50718, RATIONAL, [1, 1]),  # DefaultScale
-        tag(50719, LONG, raw.crop.left, raw.crop.top),  # DefaultCropOrigin
-        tag(50720, LONG, raw.crop.width, raw.crop.height),  # DefaultCropSize
-        tag(50829, LONG, 0, 0, height, width),  # ActiveArea: all that is written
+        rational_tag(Tag.DEFAULT_SCALE, RATIONAL, [1, 1]),
+        tag(Tag.DEFAULT_CROP_ORIGIN, LONG, raw.crop.left, raw.crop.top),
+        tag(Tag.DEFAULT_CROP_SIZE, LONG, raw.crop.width, raw.crop.height),
+        tag(Tag.ACTIVE_AREA, LONG, 0, 0, height, width),  # all that is written
     ]
 
 
 def _noise_tags(metadata: Metadata, *, restored: bool) -> list[ExifTag]:
     if restored:
-        return [rational_tag(50935, RATIONAL, [1])]  # NoiseReductionApplied: fully
+        return [rational_tag(Tag.NOISE_REDUCTION_APPLIED, RATIONAL, [1])]  # fully
     if not metadata.noise_profile:
         return []
-    return [double_tag(51041, [number for pair in metadata.noise_profile for number in pair])]
+    return [
+        double_tag(
+            Tag.NOISE_PROFILE, [number for pair in metadata.noise_profile for number in pair]
+        )
+    ]
 
 
 def _opcode_tags(opcodes: OpcodeLists, *, untouched: bool) -> list[ExifTag]:
     """Return the source's opcode lists: the first two are for the sensor's own numbers."""
-    lists = [(51022, opcodes.demosaiced)]
+    lists = [(Tag.OPCODE_LIST_3, opcodes.demosaiced)]
     if untouched:
-        lists += [(51008, opcodes.stored), (51009, opcodes.linear)]
+        lists += [(Tag.OPCODE_LIST_1, opcodes.stored), (Tag.OPCODE_LIST_2, opcodes.linear)]
     return [tag(code, UNDEFINED, *data) for code, data in lists if data]

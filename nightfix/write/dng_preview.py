@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop import develop_raw, undo_orientation
-from nightfix.read import Area, ExifTag, RawImage, apply_gain_maps
+from nightfix.read import ExifTag, RawImage, Rectangle, Tag, apply_gain_maps
 from nightfix.write.exif import SOFTWARE
-from nightfix.write.ifd import LONG, RATIONAL, SHORT, Ifd, ascii_tag, rational_tag, tag
+from nightfix.write.ifd import (
+    LONG,
+    RATIONAL,
+    SHORT,
+    IfdNode,
+    ascii_tag,
+    picture_tags,
+    rational_tag,
+    tag,
+)
 
 #: Longest side of the preview and of the thumbnail, at most [px].
 PREVIEW_SIDE, THUMBNAIL_SIDE = 2048, 256
@@ -19,7 +28,6 @@ PREVIEW_SIDE, THUMBNAIL_SIDE = 2048, 256
 _QUALITY = 88
 _JPEG, _UNCOMPRESSED = 7, 1
 _YCBCR, _RGB = 6, 2
-_REDUCED = 1
 _SRGB = 2
 
 
@@ -65,7 +73,7 @@ def reduce_raw(raw: RawImage, factor: int) -> RawImage:
     mosaic = _shrink_rows(_shrink_rows(raw.mosaic, factor).T, factor).T
     height, width = mosaic.shape
     top, left = min(raw.crop.top // factor, height - 1), min(raw.crop.left // factor, width - 1)
-    crop = Area(
+    crop = Rectangle(
         top,
         left,
         min(max(1, raw.crop.height // factor), height - top),
@@ -117,7 +125,7 @@ def shrink_picture(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)), np.uint8)
 
 
-def preview_directory(picture: NDArray[np.uint8], date: str) -> Ifd:
+def preview_directory(picture: NDArray[np.uint8], date: str) -> IfdNode:
     """Return the directory of a JPEG preview.
 
     References
@@ -133,16 +141,16 @@ def preview_directory(picture: NDArray[np.uint8], date: str) -> Ifd:
         subsampling="420",
     )
     name, _, version = SOFTWARE.partition(" ")
-    return Ifd(
+    return IfdNode(
         tags=[
             *_structure(picture, _JPEG, _YCBCR),
-            tag(530, SHORT, 2, 2),  # YCbCrSubSampling
-            tag(531, SHORT, 1),  # YCbCrPositioning: centered, as JPEG has it
-            rational_tag(532, RATIONAL, [0, 255, 128, 255, 128, 255]),  # ReferenceBlackWhite
-            ascii_tag(50966, name),  # PreviewApplicationName
-            ascii_tag(50967, version),
-            tag(50970, LONG, _SRGB),  # PreviewColorSpace
-            *([ascii_tag(50971, date)] if date else []),  # PreviewDateTime
+            tag(Tag.YCBCR_SUBSAMPLING, SHORT, 2, 2),
+            tag(Tag.YCBCR_POSITIONING, SHORT, 1),  # centered, as JPEG has it
+            rational_tag(Tag.REFERENCE_BLACK_WHITE, RATIONAL, [0, 255, 128, 255, 128, 255]),
+            ascii_tag(Tag.PREVIEW_APPLICATION_NAME, name),
+            ascii_tag(Tag.PREVIEW_APPLICATION_VERSION, version),
+            tag(Tag.PREVIEW_COLOR_SPACE, LONG, _SRGB),
+            *([ascii_tag(Tag.PREVIEW_DATE_TIME, date)] if date else []),
         ],
         pieces=[bytes(data)],
     )
@@ -156,13 +164,7 @@ def thumbnail_tags(picture: NDArray[np.uint8]) -> list[ExifTag]:
 def _structure(picture: NDArray[np.uint8], compression: int, photometric: int) -> list[ExifTag]:
     height, width = picture.shape[:2]
     return [
-        tag(254, LONG, _REDUCED),  # NewSubfileType
-        tag(256, LONG, width),
-        tag(257, LONG, height),
-        tag(258, SHORT, 8, 8, 8),  # BitsPerSample
-        tag(259, SHORT, compression),
-        tag(262, SHORT, photometric),
-        tag(277, SHORT, 3),  # SamplesPerPixel
-        tag(278, LONG, height),
-        tag(284, SHORT, 1),  # PlanarConfiguration
+        *picture_tags(width, height, [8] * 3, compression=compression, reduced=True),
+        tag(Tag.PHOTOMETRIC_INTERPRETATION, SHORT, photometric),
+        tag(Tag.ROWS_PER_STRIP, LONG, height),
     ]

@@ -9,8 +9,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.read import ExifTag
-from nightfix.write.ifd import LONG, SHORT, STRIPS, TILES, Ifd, tag
+from nightfix.read import ExifTag, Tag
+from nightfix.write.ifd import LONG, STRIPS, TILES, IfdNode, picture_tags, tag
 
 Compression = Literal["lossless", "none"]
 
@@ -22,7 +22,7 @@ _UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
 
 def sample_directory(
     samples: NDArray[np.uint16], tags: list[ExifTag], compression: Compression
-) -> Ifd:
+) -> IfdNode:
     """Build the directory of the full-resolution samples.
 
     Parameters
@@ -36,27 +36,22 @@ def sample_directory(
 
     Returns
     -------
-    Ifd
+    IfdNode
     """
     height, width = samples.shape[:2]
     planes = samples.shape[2] if samples.ndim == 3 else 1
-    structure = [
-        tag(254, LONG, 0),  # NewSubfileType: the full-resolution picture
-        tag(256, LONG, width),
-        tag(257, LONG, height),
-        tag(258, SHORT, *[16] * planes),  # BitsPerSample
-        tag(277, SHORT, planes),  # SamplesPerPixel
-        tag(284, SHORT, 1),  # PlanarConfiguration
-    ]
-    if compression == "none":
-        structure += [tag(259, SHORT, _UNCOMPRESSED), tag(278, LONG, height)]  # RowsPerStrip
+    plain = compression == "none"
+    structure = picture_tags(
+        width, height, [16] * planes, compression=_UNCOMPRESSED if plain else _LOSSLESS_JPEG
+    )
+    if plain:
+        structure.append(tag(Tag.ROWS_PER_STRIP, LONG, height))
         pieces, piece_tags = [samples.astype("<u2").tobytes()], STRIPS
     else:
         tile = (tile_side(height), tile_side(width))
-        structure += [tag(259, SHORT, _LOSSLESS_JPEG)]
-        structure += [tag(322, LONG, tile[1]), tag(323, LONG, tile[0])]  # TileWidth, TileLength
+        structure += [tag(Tag.TILE_WIDTH, LONG, tile[1]), tag(Tag.TILE_LENGTH, LONG, tile[0])]
         pieces, piece_tags = _encode_tiles(samples, tile), TILES
-    return Ifd(tags=[*structure, *tags], pieces=pieces, piece_tags=piece_tags)
+    return IfdNode(tags=[*structure, *tags], pieces=pieces, piece_tags=piece_tags)
 
 
 def tile_side(side: int) -> int:

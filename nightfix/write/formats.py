@@ -1,4 +1,4 @@
-"""Write: the formats that a result can have, as a table that everything else asks."""
+"""Write: the output formats, in one table."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ class WriteOptions:
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
         Of TIFF and DNG.
-    overwrite : bool
-        Replace results that are there.
     """
 
     white_balance: WhiteBalance = "as-shot"
@@ -50,10 +48,9 @@ class WriteOptions:
     tone: Tone = "natural"
     depth: Depth = 16
     compression: Compression = "lossless"
-    overwrite: bool = False
 
 
-class Picture:
+class DevelopedPhoto:
     """A photo that is developed when a format first asks for it, and once for all of them."""
 
     def __init__(self, raw: RawImage, options: WriteOptions) -> None:
@@ -61,7 +58,7 @@ class Picture:
         self._developed: dict[Tone, NDArray[np.float32]] = {}
 
     def rgb(self, tone: Tone) -> NDArray[np.float32]:
-        """Return the picture as :func:`nightfix.develop.develop.develop` gives it."""
+        """Return the picture as :func:`nightfix.develop.develop_raw` gives it."""
         if tone not in self._developed:
             self._developed[tone] = develop_raw(
                 self.raw,
@@ -83,28 +80,30 @@ class FileFormat:
     developed : bool
         Whether it holds a picture that is ready to look at, or a raw.
     write : callable
-        What writes it.
+        Writes it: path, photo, record, and whether to replace what is there.
     """
 
     suffix: str
     developed: bool
-    write: Callable[[Path, Picture, Record], None]
+    write: Callable[[Path, DevelopedPhoto, Record, bool], None]
 
 
-def _dng(path: Path, picture: Picture, record: Record, *, linear: bool) -> None:
+def _dng(
+    path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool, *, linear: bool
+) -> None:
     options = picture.options
     write_dng(
         path,
         picture.raw,
-        restored=record.restored == "True",
+        restored=record.restored,
         linear=linear,
         compression=options.compression,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
-def _tiff(path: Path, picture: Picture, record: Record) -> None:
+def _tiff(path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool) -> None:
     options = picture.options
     write_tiff(
         path,
@@ -114,11 +113,18 @@ def _tiff(path: Path, picture: Picture, record: Record) -> None:
         depth=options.depth,
         compression=options.compression,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
-def _picture(path: Path, picture: Picture, record: Record, *, kind: PictureFormat) -> None:
+def _picture(
+    path: Path,
+    picture: DevelopedPhoto,
+    record: Record,
+    overwrite: bool,
+    *,
+    kind: PictureFormat,
+) -> None:
     options = picture.options
     write_picture(
         path,
@@ -127,11 +133,11 @@ def _picture(path: Path, picture: Picture, record: Record, *, kind: PictureForma
         kind,
         color_space=options.color_space,
         record=record,
-        overwrite=options.overwrite,
+        overwrite=overwrite,
     )
 
 
-TABLE: dict[Format, FileFormat] = {
+FILE_FORMATS: dict[Format, FileFormat] = {
     "tiff": FileFormat(suffix=".tif", developed=True, write=_tiff),
     "dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=False)),
     "linear-dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=True)),
@@ -146,6 +152,8 @@ def write_results(
     paths: Mapping[Format, str | os.PathLike[str]],
     record: Record,
     options: WriteOptions,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a photo in several formats, with the photo's XMP sidecars beside each.
 
@@ -159,15 +167,17 @@ def write_results(
         How the result was made.
     options : WriteOptions
         How it is developed and written.
+    overwrite : bool
+        Replace results that are there.
 
     Raises
     ------
     OutputError
         If one exists already and must stay, or the operating system refuses it.
     """
-    picture = Picture(raw, options)
+    picture = DevelopedPhoto(raw, options)
     # Raws first: a developed picture takes three times the memory of its mosaic.
-    for kind in sorted(paths, key=lambda kind: TABLE[kind].developed):
+    for kind in sorted(paths, key=lambda kind: FILE_FORMATS[kind].developed):
         path = Path(paths[kind])
-        TABLE[kind].write(path, picture, record)
+        FILE_FORMATS[kind].write(path, picture, record, overwrite)
         copy_sidecars(raw.path, path)

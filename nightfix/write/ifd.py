@@ -15,23 +15,24 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
 
-from nightfix.read import ExifTag
+from nightfix.read import ExifTag, Tag
 
 BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
 UNDEFINED, SRATIONAL, DOUBLE = 7, 10, 12
 
 #: Pointer tags.
-SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
+SUB_IFDS, EXIF_IFD, GPS_IFD = Tag.SUB_IFDS, Tag.EXIF_IFD, Tag.GPS_IFD
 
 #: Tag pairs (offsets, byte counts) of the picture's pieces.
-STRIPS, TILES = (273, 279), (324, 325)
+STRIPS = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)
+TILES = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
 
 _STRUCT = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
 _LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ifd:
+class IfdNode:
     """One directory: its tags, the picture it describes and the directories below it.
 
     Parameters
@@ -43,14 +44,14 @@ class Ifd:
         Strips or tiles of the picture, encoded.
     piece_tags : tuple of int
         ``STRIPS`` or ``TILES``.
-    children : mapping of int to sequence of Ifd
+    children : mapping of int to sequence of IfdNode
         Directories below this one, by pointer tag.
     """
 
     tags: Sequence[ExifTag]
     pieces: Sequence[bytes] = ()
     piece_tags: tuple[int, int] = STRIPS
-    children: Mapping[int, Sequence[Ifd]] = field(default_factory=dict)
+    children: Mapping[int, Sequence[IfdNode]] = field(default_factory=dict)
 
 
 def tag(code: int, dtype: int, *values: int) -> ExifTag:
@@ -89,7 +90,7 @@ def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
 
     Examples
     --------
-    >>> struct.unpack("<2i", rational_tag(50730, SRATIONAL, [-0.6461]).value)
+    >>> struct.unpack("<2i", rational_tag(Tag.BASELINE_EXPOSURE, SRATIONAL, [-0.6461]).value)
     (-6461, 10000)
     """
     numbers = [number for value in values for number in _fraction(value, _LARGEST[dtype])]
@@ -104,14 +105,45 @@ def _fraction(value: float, largest: int) -> tuple[int, int]:
     return Fraction(value).limit_denominator(max(1, limit)).as_integer_ratio()
 
 
-def write_tree(file: BinaryIO, root: Ifd) -> None:
+#: NewSubfileType, and PlanarConfiguration: the samples of a pixel beside each other.
+_FULL_SIZE, _REDUCED, _INTERLEAVED = 0, 1, 1
+
+
+def picture_tags(
+    width: int, height: int, bits: Sequence[int], *, compression: int, reduced: bool = False
+) -> list[ExifTag]:
+    """Return the tags that every directory of a picture has.
+
+    Parameters
+    ----------
+    width, height : int
+        [px].
+    bits : sequence of int
+        Of each sample of a pixel.
+    compression : int
+        TIFF's number.
+    reduced : bool
+        Whether it is a smaller version of another picture in the file.
+    """
+    return [
+        tag(Tag.NEW_SUBFILE_TYPE, LONG, _REDUCED if reduced else _FULL_SIZE),
+        tag(Tag.IMAGE_WIDTH, LONG, width),
+        tag(Tag.IMAGE_LENGTH, LONG, height),
+        tag(Tag.BITS_PER_SAMPLE, SHORT, *bits),
+        tag(Tag.COMPRESSION, SHORT, compression),
+        tag(Tag.SAMPLES_PER_PIXEL, SHORT, len(bits)),
+        tag(Tag.PLANAR_CONFIGURATION, SHORT, _INTERLEAVED),
+    ]
+
+
+def write_tree(file: BinaryIO, root: IfdNode) -> None:
     """Write a whole TIFF file.
 
     Parameters
     ----------
     file : binary file
         Open for writing, at its start.
-    root : Ifd
+    root : IfdNode
         IFD0. Tags are written in ascending order; directories, values and
         pieces of the picture all start at even offsets.
 
@@ -137,7 +169,7 @@ def write_tree(file: BinaryIO, root: Ifd) -> None:
         file.write(piece + b"\0" * (len(piece) % 2))
 
 
-def _walk(node: Ifd) -> Iterator[Ifd]:
+def _walk(node: IfdNode) -> Iterator[IfdNode]:
     yield node
     for pointer in sorted(node.children):
         for child in node.children[pointer]:
@@ -148,7 +180,7 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _directory(node: Ifd, start: int, starts: Mapping[int, int], data: int) -> bytes:
+def _directory(node: IfdNode, start: int, starts: Mapping[int, int], data: int) -> bytes:
     """Encode a directory that stands at ``start`` and whose pieces begin at ``data``."""
     tags = {own.code: own for own in node.tags}
     tags |= {own.code: own for own in _pointers(node, starts, data)}
@@ -164,7 +196,7 @@ def _directory(node: Ifd, start: int, starts: Mapping[int, int], data: int) -> b
     return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + values
 
 
-def _pointers(node: Ifd, starts: Mapping[int, int], data: int) -> Iterator[ExifTag]:
+def _pointers(node: IfdNode, starts: Mapping[int, int], data: int) -> Iterator[ExifTag]:
     for pointer, children in node.children.items():
         yield tag(pointer, LONG, *(starts.get(id(child), 0) for child in children))
     if node.pieces:

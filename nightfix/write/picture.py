@@ -13,16 +13,15 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from nightfix.develop import COLOR_SPACES, icc_profile
-from nightfix.read import RawImage
+from nightfix.read import RawImage, Tag
 from nightfix.write.atomic import replacing
-from nightfix.write.exif import carried_directories, carried_image_tags, developed_exif
-from nightfix.write.ifd import LONG, RATIONAL, SHORT, UNDEFINED, Ifd, rational_tag, tag, write_tree
+from nightfix.write.exif import developed_exif, developed_image_tags, source_directories
+from nightfix.write.ifd import LONG, SHORT, UNDEFINED, IfdNode, tag, write_tree
 from nightfix.write.record import Record
 from nightfix.write.xmp import make_packet
 
 PictureFormat = Literal["JPEG", "PNG", "AVIF"]
 
-_MAKER_NOTE = 37500
 #: What one segment of a JPEG holds beside its name.
 _LONGEST_EXIF, _LONGEST_XMP = 65527, 65502
 
@@ -48,8 +47,8 @@ def write_picture(
 
     Parameters
     ----------
-    path : str or path-like
-        The result; written under a temporary name first.
+    path, record, overwrite
+        As for :func:`nightfix.write.tiff.write_tiff`.
     rgb : ndarray, shape (H, W, 3), float32
         Encoded in the curve of ``color_space``, upright; clipped to [0, 1].
     raw : RawImage
@@ -60,17 +59,11 @@ def write_picture(
         The format.
     color_space : str
         Name in ``COLOR_SPACES``; its ICC profile goes into the file.
-    record : Record or None
-        How the result was made, for its XMP packet.
-    overwrite : bool
-        Whether an existing ``path`` is replaced.
 
     Raises
     ------
-    OutputExistsError
-        If ``path`` exists and ``overwrite`` is false.
-    OutputWriteError
-        If the operating system refuses the file, or ``path`` is the source.
+    OutputExistsError, OutputWriteError
+        As for :func:`nightfix.write.tiff.write_tiff`.
     """
     samples = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
     record = record or Record()
@@ -99,31 +92,25 @@ def _exif_block(raw: RawImage, color_space: str, shape: tuple[int, ...]) -> byte
     height, width = shape[:2]
     added = [
         *developed_exif(color_space),
-        tag(37121, UNDEFINED, 1, 2, 3, 0),  # ComponentsConfiguration: Y, Cb, Cr
-        tag(40962, LONG, width),  # PixelXDimension
-        tag(40963, LONG, height),
+        tag(Tag.COMPONENTS_CONFIGURATION, UNDEFINED, 1, 2, 3, 0),  # Y, Cb, Cr
+        tag(Tag.PIXEL_X_DIMENSION, LONG, width),
+        tag(Tag.PIXEL_Y_DIMENSION, LONG, height),
     ]
-    directories = carried_directories(raw.metadata, width=width, height=height, added=added)
+    directories = source_directories(raw.metadata, width=width, height=height, added=added)
     block = _encode(raw, directories)
     if len(block) > _LONGEST_EXIF:
         for children in directories.values():
             children[:] = [
-                Ifd(tags=[known for known in child.tags if known.code != _MAKER_NOTE])
+                IfdNode(tags=[known for known in child.tags if known.code != Tag.MAKER_NOTE])
                 for child in children
             ]
         block = _encode(raw, directories)
     return b"Exif\0\0" + block if len(block) <= _LONGEST_EXIF else b""
 
 
-def _encode(raw: RawImage, directories: dict[int, list[Ifd]]) -> bytes:
+def _encode(raw: RawImage, directories: dict[int, list[IfdNode]]) -> bytes:
     file = io.BytesIO()
-    tags = [
-        *carried_image_tags(raw.metadata),
-        tag(274, SHORT, 1),  # Orientation: the pixels are turned already
-        rational_tag(282, RATIONAL, [300]),
-        rational_tag(283, RATIONAL, [300]),
-        tag(296, SHORT, 2),  # ResolutionUnit: inch
-        tag(531, SHORT, 1),  # YCbCrPositioning: centered
-    ]
-    write_tree(file, Ifd(tags=tags, children=directories))
+    # YCbCr samples lie in the middle between pixels.
+    tags = [*developed_image_tags(raw.metadata), tag(Tag.YCBCR_POSITIONING, SHORT, 1)]
+    write_tree(file, IfdNode(tags=tags, children=directories))
     return file.getvalue()

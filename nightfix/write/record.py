@@ -1,39 +1,47 @@
-"""Write: how a result was made, in a form that goes into the file and can be repeated."""
+"""Write: the settings behind a result, written into the file so that it can be repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nightfix import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The settings behind a result, as texts; empty = does not apply or is unknown.
+    """The settings behind a result; None and "" = does not apply or is unknown.
 
     Attributes
     ----------
     version : str
         Of NightFix.
-    restored : str
-        "True", or "False" for a photo that was only converted.
+    restored : bool
+        False for a photo that was only converted.
     weights, weights_sha256 : str
         Name of the network's weights, and the hash of their file.
-    ratio, steps, strength, headroom, seed : str
-        Numbers as on the command line, those chosen by ``auto`` too.
-    deterministic : str
-        "True" if expected light was added between passes, not drawn photons.
-    deblur : str
-        "True", "False", or "" if it was left open.
-    hot_pixels : str
-        How many hot, dead and stuck pixels were mended; "" if none were looked for.
-    shake : str
-        Length of the shake that was undone [px]; "" if none was.
-    noise : str
+    ratio : float or None
+        Amplification, those that were metered too [-].
+    steps : int or None
+        Network passes as asked for; 0 = auto.
+    strength, chroma : float or None
+        0 to 100; ``chroma`` is None where it is that of all.
+    headroom : float or None
+        Stops kept above white [EV].
+    seed : int or None
+        Of the light that is drawn between passes.
+    deterministic : bool or None
+        Whether expected light was added between passes, not drawn photons.
+    deblur : bool or None
+        Whether camera shake was to be removed; None where that was left open.
+    hot_pixels : int or None
+        How many hot, dead and stuck pixels were repaired; None if none were looked for.
+    shake : float or None
+        Length of the camera shake that was removed [px]; None if none was.
+    noise : (float, float) or None
         a and b of variance = a*x + b, with white at 1.
-    chroma : str
-        Strength for color noise, "" if it is that of all.
     computed : str
         Device and number format.
     fingerprint : str
@@ -42,45 +50,99 @@ class Record:
     """
 
     version: str = __version__
-    restored: str = "False"
+    restored: bool = False
     weights: str = ""
     weights_sha256: str = ""
-    ratio: str = ""
-    steps: str = ""
-    strength: str = ""
-    chroma: str = ""
-    headroom: str = ""
-    seed: str = ""
-    deterministic: str = ""
-    deblur: str = ""
-    hot_pixels: str = ""
-    shake: str = ""
-    noise: str = ""
+    ratio: float | None = None
+    steps: int | None = None
+    strength: float | None = None
+    chroma: float | None = None
+    headroom: float | None = None
+    seed: int | None = None
+    deterministic: bool | None = None
+    deblur: bool | None = None
+    hot_pixels: int | None = None
+    shake: float | None = None
+    noise: tuple[float, float] | None = None
     computed: str = ""
     fingerprint: str = ""
 
     @property
     def options(self) -> str:
         """The options of ``nightfix enhance`` that repeat the result."""
-        if self.restored != "True":
+        if not self.restored:
             return "--no-restore"
+        texts = _texts(self)
         valued = ("ratio", "steps", "strength", "chroma", "headroom", "seed", "weights")
-        words = [f"--{name} {value}" for name in valued if (value := getattr(self, name))]
-        words += ["--deterministic"] if self.deterministic == "True" else []
-        words += {"True": ["--deblur"], "False": ["--no-deblur"]}.get(self.deblur, [])
-        words += [] if self.hot_pixels else ["--hot-pixels off"]
+        words = [f"--{name} {texts[name]}" for name in valued if texts[name]]
+        words += ["--deterministic"] if self.deterministic else []
+        if self.deblur is not None:
+            words.append("--deblur" if self.deblur else "--no-deblur")
+        words += ["--hot-pixels off"] if self.hot_pixels is None else []
         return " ".join(words)
 
 
 def properties(record: Record) -> dict[str, str]:
-    """Return a record by property names: ``weights_sha256`` becomes ``WeightsSha256``."""
-    return {_name(key): value for key, value in asdict(record).items() if value}
+    """Return a record as XMP has it: ``weights_sha256`` becomes ``WeightsSha256``, all is text."""
+    return {_name(key): text for key, text in _texts(record).items() if text}
 
 
 def from_properties(known: Mapping[str, str]) -> Record:
-    """Undo :func:`properties`; names that this release does not know are passed over."""
+    """Undo :func:`properties`; names and values that this release does not know are left out."""
     texts = {field.name: known.get(_name(field.name), "") for field in fields(Record)}
-    return Record(**texts)
+    values: dict[str, Any] = {name: texts[name] for name in texts if name not in _PARSERS}
+    for name, parse in _PARSERS.items():
+        with suppress(ValueError, LookupError):  # missing, or written by somebody else
+            values[name] = parse(texts[name])
+    return Record(**values)
+
+
+def _texts(record: Record) -> dict[str, str]:
+    """Return each field as text; "" for what does not apply."""
+    values = {field.name: getattr(record, field.name) for field in fields(Record)}
+    return {
+        name: "" if value is None else _FORMATS.get(name, str)(value)
+        for name, value in values.items()
+    }
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _truth(text: str) -> bool:
+    return {"True": True, "False": False}[text]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    a, b = map(float, text.split())
+    return a, b
+
+
+#: How the values that are no texts are written, where ``str`` does not do, and read.
+_FORMATS: dict[str, Callable[[Any], str]] = {
+    "ratio": repr,
+    "steps": lambda steps: str(steps or "auto"),
+    "strength": _plain_number,
+    "chroma": _plain_number,
+    "headroom": _plain_number,
+    "shake": lambda length: f"{length:.1f}",
+    "noise": lambda pair: f"{pair[0]!r} {pair[1]!r}",
+}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "restored": _truth,
+    "ratio": float,
+    "steps": lambda text: 0 if text == "auto" else int(text),
+    "strength": float,
+    "chroma": float,
+    "headroom": float,
+    "seed": int,
+    "deterministic": _truth,
+    "deblur": _truth,
+    "hot_pixels": int,
+    "shake": float,
+    "noise": _pair,
+}
 
 
 def _name(key: str) -> str:

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from nightfix.develop import COLOR_SPACES, icc_profile
 from nightfix.parallel import in_parallel
-from nightfix.read import ExifTag, RawImage
+from nightfix.read import ExifTag, RawImage, Tag
 from nightfix.write.atomic import replacing
 from nightfix.write.dng_samples import Compression
-from nightfix.write.exif import carried_directories, carried_image_tags, developed_exif
+from nightfix.write.exif import developed_exif, developed_image_tags, source_directories
 from nightfix.write.ifd import (
     BYTE,
     LONG,
-    RATIONAL,
     SHORT,
     UNDEFINED,
-    Ifd,
-    rational_tag,
+    IfdNode,
+    picture_tags,
     tag,
     write_tree,
 )
@@ -33,9 +32,6 @@ from nightfix.write.record import Record
 from nightfix.write.xmp import make_packet
 
 Depth = Literal[16, 32]
-
-#: Printed size is nobody's measurement: the customary 300 px an inch.
-_RESOLUTION = 300
 
 #: Strips of about this many bytes before compression.
 _STRIP_BYTES = 1 << 20
@@ -47,6 +43,7 @@ _LEVEL = 1
 _COMPRESSIONS: dict[Compression, int] = {"none": 1, "lossless": 8}
 _NO_PREDICTOR, _HORIZONTAL, _FLOATING_POINT = 1, 2, 3
 _UNSIGNED, _FLOAT = 1, 3
+_RGB = 2
 
 
 def write_tiff(
@@ -103,15 +100,15 @@ def write_tiff(
     height, width = rgb.shape[:2]
     rows = min(height, max(1, _STRIP_BYTES // (3 * depth // 8 * width)))
     with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
-        root = Ifd(
+        root = IfdNode(
             tags=[
-                *carried_image_tags(raw.metadata),
+                *developed_image_tags(raw.metadata),
                 *_picture_tags((height, width), rows, depth, compression),
-                tag(700, BYTE, *packet),
-                tag(34675, UNDEFINED, *profile),  # ICC profile
+                tag(Tag.XMP, BYTE, *packet),
+                tag(Tag.ICC_PROFILE, UNDEFINED, *profile),
             ],
             pieces=list(_encode_strips(rgb, rows, depth, compression)),
-            children=carried_directories(
+            children=source_directories(
                 raw.metadata,
                 width=width,
                 height=height,
@@ -132,22 +129,13 @@ def _picture_tags(
     shape: tuple[int, int], rows: int, depth: Depth, compression: Compression
 ) -> list[ExifTag]:
     height, width = shape
+    kind = _FLOAT if depth == 32 else _UNSIGNED
     return [
-        tag(254, LONG, 0),  # NewSubfileType: the full-resolution picture
-        tag(256, LONG, width),
-        tag(257, LONG, height),
-        tag(258, SHORT, depth, depth, depth),  # BitsPerSample
-        tag(259, SHORT, _COMPRESSIONS[compression]),
-        tag(262, SHORT, 2),  # PhotometricInterpretation: RGB
-        tag(274, SHORT, 1),  # Orientation: the pixels are turned already
-        tag(277, SHORT, 3),  # SamplesPerPixel
-        tag(278, LONG, rows),
-        rational_tag(282, RATIONAL, [_RESOLUTION]),
-        rational_tag(283, RATIONAL, [_RESOLUTION]),
-        tag(284, SHORT, 1),  # PlanarConfiguration
-        tag(296, SHORT, 2),  # ResolutionUnit: inch
-        tag(317, SHORT, _predictor(depth, compression)),
-        tag(339, SHORT, *[_FLOAT if depth == 32 else _UNSIGNED] * 3),  # SampleFormat
+        *picture_tags(width, height, [depth] * 3, compression=_COMPRESSIONS[compression]),
+        tag(Tag.PHOTOMETRIC_INTERPRETATION, SHORT, _RGB),
+        tag(Tag.ROWS_PER_STRIP, LONG, rows),
+        tag(Tag.PREDICTOR, SHORT, _predictor(depth, compression)),
+        tag(Tag.SAMPLE_FORMAT, SHORT, kind, kind, kind),
     ]
 
 

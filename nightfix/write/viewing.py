@@ -1,4 +1,4 @@
-"""Write: pictures of 8 bit that are only to be looked at."""
+"""Write: 8-bit pictures for viewing: previews and comparisons."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image, PngImagePlugin
 from nightfix.write.atomic import replacing
 
 #: Endings of the formats that are written.
-SHOWN = (".png", ".jpg", ".jpeg")
+VIEW_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 #: What marks a picture as ours, to be replaced by the next one.
 _MARK = "NightFix picture"
 
 
-def write_shown(
+def write_view(
     path: str | os.PathLike[str],
     rgb: NDArray[np.float32],
     *,
@@ -47,14 +47,14 @@ def write_shown(
     """
     path, source = Path(path), None if source is None else Path(source)
     kind = path.suffix.lower()
-    if kind not in SHOWN:
-        raise ValueError(f"{path.name} ends in none of {', '.join(SHOWN)}")
+    if kind not in VIEW_SUFFIXES:
+        raise ValueError(f"{path.name} ends in none of {', '.join(VIEW_SUFFIXES)}")
     image = Image.fromarray((np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8))
     with replacing(path, overwrite=overwrite or _is_ours(path), source=source) as temporary:
         if kind == ".png":
-            facts = PngImagePlugin.PngInfo()
-            facts.add_text("Software", _MARK)
-            image.save(temporary, pnginfo=facts, compress_level=4)
+            text = PngImagePlugin.PngInfo()
+            text.add_text("Software", _MARK)
+            image.save(temporary, pnginfo=text, compress_level=4)
         else:
             image.save(temporary, quality=92, subsampling=0, comment=_MARK)
 

@@ -13,10 +13,11 @@ from nightfix.batch.planning import plan, seconds_per_pixel, with_sizes
 from nightfix.batch.runner import enhance_many, without_clashes
 from nightfix.batch.sources import Photo
 from nightfix.batch.watching import watch
+from nightfix.condition import ExposureTarget
 from nightfix.errors import NightFixError, OutputClashError, OutputExistsError, RawReadError
 from nightfix.pipeline.photo import EnhanceOptions, enhance
 from nightfix.write.dng import write_dng
-from nightfix.write.formats import FORMATS
+from nightfix.write.formats import FORMATS, WriteOptions
 
 
 @pytest.fixture
@@ -58,15 +59,15 @@ def test_a_second_run_has_nothing_to_do(photos, options, tiny_restorer):
     assert before == {path: path.stat().st_mtime_ns for path in options.output.iterdir()}
 
 
-def test_only_what_is_torn_or_missing_is_made_again(photos, options, tiny_restorer):
+def test_only_what_is_incomplete_or_missing_is_made_again(photos, options, tiny_restorer):
     list(enhance_many(photos, options, restorer=tiny_restorer))
-    torn, gone, kept = (options.output / f"p{number}_nightfix.tif" for number in range(3))
-    whole = torn.read_bytes()
-    torn.write_bytes(whole[: len(whole) // 2])
+    incomplete, gone, kept = (options.output / f"p{number}_nightfix.tif" for number in range(3))
+    whole = incomplete.read_bytes()
+    incomplete.write_bytes(whole[: len(whole) // 2])
     gone.unlink()
     again = list(enhance_many(photos, options, restorer=tiny_restorer))
     assert [outcome.result.skipped for outcome in again] == [False, False, True, True, True]
-    assert torn.read_bytes() == whole
+    assert incomplete.read_bytes() == whole
     assert gone.exists()
     assert kept.exists()
 
@@ -80,11 +81,13 @@ def test_a_missing_format_is_added(photos, options, tiny_restorer):
 
 def test_results_of_other_settings_are_kept_and_told(photos, options, tiny_restorer):
     list(enhance_many(photos[:1], options, restorer=tiny_restorer))
-    other = EnhanceOptions(output=options.output, ratio=3)
+    other = EnhanceOptions(output=options.output, exposure=ExposureTarget(ratio=3))
     (outcome,) = enhance_many(photos[:1], other, restorer=tiny_restorer)
     assert isinstance(outcome.error, OutputExistsError)
     assert "other settings" in outcome.error.message
-    overwrite = EnhanceOptions(output=options.output, ratio=3, overwrite=True)
+    overwrite = EnhanceOptions(
+        output=options.output, exposure=ExposureTarget(ratio=3), overwrite=True
+    )
     (outcome,) = enhance_many(photos[:1], overwrite, restorer=tiny_restorer)
     assert outcome.error is None
 
@@ -223,10 +226,10 @@ def test_a_plan_tells_what_a_run_does(photos, options, tiny_restorer):
     "changes",
     [
         *({"formats": (kind,)} for kind in FORMATS),
-        {"compression": "none"},
-        {"formats": ("dng",), "compression": "none"},
-        {"depth": 32},
-        {"depth": 32, "compression": "none"},
+        {"writing": WriteOptions(compression="none")},
+        {"formats": ("dng",), "writing": WriteOptions(compression="none")},
+        {"writing": WriteOptions(depth=32)},
+        {"writing": WriteOptions(depth=32, compression="none")},
     ],
     ids=str,
 )
@@ -259,7 +262,7 @@ class EnoughError(Exception):
 
 
 def test_a_photo_is_taken_once_it_is_complete(tmp_path):
-    from nightfix.batch.sources import gather
+    from nightfix.batch.sources import find_photos
 
     looks = 0
 
@@ -277,13 +280,13 @@ def test_a_photo_is_taken_once_it_is_complete(tmp_path):
 
     taken = []
     with pytest.raises(EnoughError):
-        for ready in watch(lambda: gather([tmp_path]), sleep=sleep):
+        for ready in watch(lambda: find_photos([tmp_path]), sleep=sleep):
             taken.append(([photo.path.name for photo in ready], looks))
     assert taken == [(["a.ARW"], 3), (["b.ARW"], 7)]
 
 
 def test_a_wrong_name_is_told_when_watching_begins(tmp_path):
-    from nightfix.batch.sources import gather
+    from nightfix.batch.sources import find_photos
 
-    ready = next(watch(lambda: gather([tmp_path / "none"]), sleep=lambda _: None))
+    ready = next(watch(lambda: find_photos([tmp_path / "none"]), sleep=lambda _: None))
     assert isinstance(ready[0].error, NightFixError)

@@ -79,7 +79,7 @@ def test_a_second_run_skips_and_says_so(run, card, tmp_path):
     again = run("-r", card, "-o", tmp_path / "out")
     assert again.exit_code == 0
     assert again.stdout == ""
-    assert again.stderr.count("done already with these settings") == 4, "two lines, two rows"
+    assert again.stderr.count("already done with these settings") == 4, "two lines, two rows"
 
 
 def test_all_done_needs_no_torch(tiny_weights, card, tmp_path):
@@ -108,7 +108,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(run, card, tmp_path):
 def test_an_empty_list_is_told(run):
     result = run("-", stdin=b"")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no photo was named" in result.stderr
+    assert "no photos given" in result.stderr
 
 
 @pytest.mark.parametrize("separator", [b"\0", b"\n", b"\r\n"])
@@ -164,12 +164,15 @@ def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, physi
     monkeypatch.setattr("nightfix.restore.restorer.find_shake", lambda *_, **__: stroke)
     words = (card / "a.dng", "-o", tmp_path, "--ratio", "16", *asked)
     told = run(*words).stderr
-    assert "note: a shake of some 9 px was" in told
+    assert "note: removed camera shake of about 9 px" in told
     assert ("--no-deblur" in told) == (not asked)
     (card / "100/broken.ARW").unlink()
-    assert "note: b é.dng: a shake of" in run("-r", card, "-o", tmp_path / "all", *words[3:]).stderr
+    assert (
+        "note: b é.dng: removed camera shake"
+        in run("-r", card, "-o", tmp_path / "all", *words[3:]).stderr
+    )
     said = runner.invoke(app, ["info", str(tmp_path / "a_nightfix.tif")]).stdout
-    assert re.search(r"shake undone: +8\.9 px", said)
+    assert re.search(r"camera shake: +8\.9 px", said)
     (result,) = (e for e in events(run(*words, "--json", "--overwrite")) if e["event"] == "result")
     assert result["shake"] == pytest.approx(9, abs=0.1)
     assert result["steps"] == 3
@@ -287,7 +290,7 @@ def test_two_photos_of_one_result_are_told(run, card):
     (card / "a.NEF").write_bytes((card / "a.dng").read_bytes())
     result = run(card)
     assert result.exit_code == 6
-    assert "would be that of" in result.stderr
+    assert "would overwrite that of" in result.stderr
     assert result.stdout.count("\n") == 1
 
 
@@ -331,7 +334,7 @@ def test_an_interrupt_leaves_whole_results_only(started, tmp_path, synthetic_raw
     process.send_signal(number)
     rest, said = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert "interrupted: what was finished is kept" in said
+    assert "interrupted; finished results are kept" in said
     assert "done " in said
     told = len(rest.splitlines()) + 1
     assert told < 20

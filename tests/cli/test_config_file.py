@@ -55,8 +55,8 @@ def test_a_preset_stands_before_the_command(write):
         ("[enhance]\nstepz = 1", "stepz", "steps"),
         ("[enhence]\nsteps = 1", "enhence", "enhance"),
         ("steps = 1", "[steps]", "preset"),
-        ("enhance = 1", "no table", "[enhance]"),
-        ("[preset.a]\nfoo = 1", "foo", "known are"),
+        ("enhance = 1", "not a table", "[enhance]"),
+        ("[preset.a]\nfoo = 1", "foo", "use one of"),
         ("not toml", "not a TOML file", ""),
     ],
 )
@@ -67,7 +67,9 @@ def test_a_wrong_file_is_told_with_what_is_near(write, text, said, hint):
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("stret", "street"), ("zzz", "there are: street")])
+@pytest.mark.parametrize(
+    ("asked", "hint"), [("stret", "street"), ("zzz", "available presets: street")]
+)
 def test_an_unknown_preset_names_the_known_ones(write, asked, hint):
     config = read_config(write("[preset.street]\nsteps = 2\n"), KNOWN)
     with pytest.raises(ConfigError) as caught:

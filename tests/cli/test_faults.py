@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_and_keeps_nothing_half(tmp_path: Path) -> None:
     code, said, left = run_mounted(place, "", "enhance", photo, "--no-restore", "-o", place)
     assert code == 6
     assert "No space left on device" in said
-    assert "hint: -o DIR" in said
+    assert "hint: use -o DIR" in said
     assert left == []
 
 
@@ -128,7 +128,7 @@ def test_of_two_processes_on_one_target_one_wins(tmp_path: Path) -> None:
     said = [process.communicate()[1].decode() for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes == [0, 6]
-    assert any("exists already" in text for text in said)
+    assert any("already exists" in text for text in said)
     assert sorted(os.listdir(tmp_path)) == ["photo.dng", "photo_nightfix.tif"]
     assert tifffile.imread(tmp_path / "photo_nightfix.tif").shape == (2000, 3000, 3)
 
@@ -172,7 +172,7 @@ def test_a_full_disk_behind_the_standard_output_is_told(tmp_path: Path, command:
     assert done.returncode == 6
     assert errors(done) == [
         "error: the standard output: No space left on device",
-        "hint: make room there; finished results are kept",
+        "hint: free some space there; finished results are kept",
     ]
 
 
@@ -232,7 +232,7 @@ def test_names_of_any_letters_work(tmp_path: Path, name: str) -> None:
     again = subprocess.run(call, capture_output=True, check=False)
     assert (again.returncode, again.stdout) == (0, b"")
     (said,) = again.stderr.splitlines()
-    assert said.endswith(b"done already with these settings")
+    assert said.endswith(b"already done with these settings")
 
 
 def test_orders_to_the_terminal_in_a_camera_s_name_are_shown_not_obeyed(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_too_few_open_files_for_the_decoder_are_told(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert errors(done) == [
         f"error: {photo}: LibRaw cannot be started: Too many open files",
-        "hint: close other programs, or raise this one's limits (ulimit)",
+        "hint: close other programs, or raise the limits of this one (ulimit)",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from raw_images import metadata_with, plain_raw
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.amplification import (
     MAX_METERED_RATIO,
     NIGHT_KEY,
@@ -18,7 +19,7 @@ from nightfix.condition.amplification import (
 )
 from nightfix.errors import MissingMetadataError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.reader import Area, RawImage, read_raw
+from nightfix.read.reader import RawImage, Rectangle, read_raw
 
 NEUTRAL = np.array([0.5, 1.0, 0.625])
 
@@ -49,25 +50,25 @@ def gray(level: float, shape: tuple[int, int] = (128, 192)) -> NDArray[np.float6
 
 
 def test_given_ratio_is_kept() -> None:
-    chosen = choose_amplification(make_raw(gray(0.1)), ratio=137.5)
+    chosen = choose_amplification(make_raw(gray(0.1)), ExposureTarget(ratio=137.5))
     assert (chosen.ratio, chosen.source) == (137.5, "given")
 
 
 def test_stops_are_powers_of_two() -> None:
-    chosen = choose_amplification(make_raw(gray(0.1)), ev=6.5)
+    chosen = choose_amplification(make_raw(gray(0.1)), ExposureTarget(ev=6.5))
     assert (chosen.ratio, chosen.source) == (2**6.5, "ev")
     assert chosen.reason == "+6.5 EV"
 
 
 def test_target_exposure_is_over_the_captured_one() -> None:
-    chosen = choose_amplification(make_raw(gray(0.1)), target_exposure=4.0)
+    chosen = choose_amplification(make_raw(gray(0.1)), ExposureTarget(exposure_time=4.0))
     assert chosen.ratio == pytest.approx(120)
     assert chosen.source == "target exposure"
     assert chosen.reason == "1/30 s to 4 s"
 
 
 def test_shorter_target_exposure_leaves_the_photo_as_it_is() -> None:
-    chosen = choose_amplification(make_raw(gray(0.1)), target_exposure=1 / 60)
+    chosen = choose_amplification(make_raw(gray(0.1)), ExposureTarget(exposure_time=1 / 60))
     assert chosen.ratio == 1.0
     assert "long enough" in chosen.reason
 
@@ -75,7 +76,9 @@ def test_shorter_target_exposure_leaves_the_photo_as_it_is() -> None:
 @pytest.mark.parametrize("exposure_time", [None, 0.0, math.nan], ids=str)
 def test_target_exposure_needs_the_captured_one(exposure_time: float | None) -> None:
     with pytest.raises(MissingMetadataError, match="exposure time") as error:
-        choose_amplification(make_raw(gray(0.1), exposure_time=exposure_time), target_exposure=4.0)
+        choose_amplification(
+            make_raw(gray(0.1), exposure_time=exposure_time), ExposureTarget(exposure_time=4.0)
+        )
     assert "--ratio" in error.value.hint
 
 
@@ -83,19 +86,19 @@ def test_target_exposure_needs_the_captured_one(exposure_time: float | None) -> 
     "ways",
     [
         {"ratio": 2.0, "ev": 1.0},
-        {"ev": 1.0, "target_exposure": 1.0},
-        {"ratio": 2.0, "ev": 1.0, "target_exposure": 1.0},
+        {"ev": 1.0, "exposure_time": 1.0},
+        {"ratio": 2.0, "ev": 1.0, "exposure_time": 1.0},
         {"ratio": 0.5},
         {"ratio": math.inf},
         {"ratio": math.nan},
         {"ev": -1.0},
-        {"target_exposure": -4.0},
+        {"exposure_time": -4.0},
     ],
     ids=str,
 )
 def test_wrong_calls_are_refused(ways: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"only one|at least"):
-        choose_amplification(make_raw(gray(0.1)), **ways)
+        ExposureTarget(**ways)
 
 
 @pytest.mark.parametrize(
@@ -166,14 +169,14 @@ def test_pattern_is_that_of_the_crop() -> None:
     mosaic = gray(0.006, (65, 65))
     mosaic[1::2, 1::2] = 0.5
     raw = make_raw(mosaic, cfa_pattern="RGGB")
-    shifted = dataclasses.replace(raw, crop=Area(1, 1, 64, 64))
+    shifted = dataclasses.replace(raw, crop=Rectangle(1, 1, 64, 64))
     assert choose_amplification(shifted).ratio == pytest.approx(10, rel=0.01)
 
 
 def test_only_the_crop_counts() -> None:
     mosaic = gray(0.9)
     mosaic[32:96, 32:96] = 0.006
-    raw = dataclasses.replace(make_raw(mosaic), crop=Area(32, 32, 64, 64))
+    raw = dataclasses.replace(make_raw(mosaic), crop=Rectangle(32, 32, 64, 64))
     assert choose_amplification(raw).ratio == pytest.approx(10, rel=0.01)
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from raw_images import plain_raw
 
 from nightfix.develop import demosaic as demosaic_module
 from nightfix.develop.color import COLOR_SPACES
@@ -15,8 +15,7 @@ from nightfix.develop.orientation import orient, undo_orientation
 from nightfix.develop.tone import KNEE, fit_gamut, natural_curve, tone_map
 from nightfix.develop.white_balance import WhiteBalance, estimate_neutral
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, shift_pattern, site_values
-from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage, Rectangle
 
 NEUTRAL = np.array([0.5, 1.0, 0.65])
 MATRIX = ColorMatrix(
@@ -26,35 +25,8 @@ MATRIX = ColorMatrix(
 
 
 def make_raw(mosaic: np.ndarray, **changes: Any) -> RawImage:
-    height, width = mosaic.shape
-    exposure = Exposure(exposure_time=None, iso_speed=None, f_number=None, focal_length=None)
-    metadata = Metadata(
-        make="",
-        model="",
-        unique_camera_model="",
-        lens="",
-        exposure=exposure,
-        captured="",
-        noise_profile=(),
-        image=(),
-        exif=(),
-        gps=(),
-    )
-    fields: dict[str, Any] = {
-        "path": Path("night.dng"),
-        "mosaic": mosaic.astype(np.float32),
-        "cfa_pattern": "RGGB",
-        "black_level": np.zeros((2, 2), np.float32),
-        "white_level": 16383.0,
-        "bit_depth": 14,
-        "as_shot_neutral": NEUTRAL,
-        "color_matrices": (MATRIX,),
-        "baseline_exposure": 0.0,
-        "crop": Area(0, 0, height, width),
-        "orientation": 1,
-        "metadata": metadata,
-    }
-    return RawImage(**(fields | changes))
+    known: dict[str, Any] = {"as_shot_neutral": NEUTRAL, "color_matrices": (MATRIX,)}
+    return plain_raw(mosaic, **(known | changes))
 
 
 def exposed(
@@ -342,13 +314,13 @@ def test_development_is_upright(rng: np.random.Generator, orientation: int) -> N
 def test_crop_sees_beyond_its_border(rng: np.random.Generator, top: int, left: int) -> None:
     raw = make_raw(exposed(rng.uniform(0.1, 0.5, (40, 44))))
     whole = develop_raw(raw)
-    part = develop_raw(replace(raw, crop=Area(top, left, 15, 17)))
+    part = develop_raw(replace(raw, crop=Rectangle(top, left, 15, 17)))
     assert part == pytest.approx(whole[top : top + 15, left : left + 17], abs=1e-5)
 
 
 def test_crop_outside_the_mosaic_is_refused() -> None:
     with pytest.raises(ValueError, match="outside the mosaic"):
-        develop_raw(make_raw(np.zeros((8, 8)), crop=Area(8, 0, 4, 4)))
+        develop_raw(make_raw(np.zeros((8, 8)), crop=Rectangle(8, 0, 4, 4)))
 
 
 # --- the whole ---

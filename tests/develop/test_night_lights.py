@@ -6,14 +6,14 @@ import colorsys
 
 import numpy as np
 import pytest
+from raw_images import plain_raw
 
 from nightfix.develop.color import COLOR_SPACES, D50, adapt_white, camera_to_rgb, white_xyz
 from nightfix.develop.demosaic import compress_range, demosaic, expand_range
 from nightfix.develop.develop import develop_raw
 from nightfix.develop.tone import fit_gamut
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, ColorMatrix, RawImage
+from nightfix.read.reader import ColorMatrix, RawImage
 
 NEUTRAL = np.array([0.5, 1.0, 0.55])
 #: XYZ to camera RGB of the Nikon D850's kind: it gives pure blue a negative luminance.
@@ -41,36 +41,11 @@ PATCHES = {
 
 def raw_of(light: np.ndarray) -> RawImage:
     """An RGGB photo of camera light (H, W, 3), before the white balance."""
-    height, width = light.shape[:2]
     mosaic = light[..., 1].astype(np.float32)
     mosaic[0::2, 0::2] = light[0::2, 0::2, 0]
     mosaic[1::2, 1::2] = light[1::2, 1::2, 2]
-    nothing = Exposure(exposure_time=None, iso_speed=None, f_number=None, focal_length=None)
-    return RawImage(
-        path=None,
-        mosaic=mosaic,
-        cfa_pattern="RGGB",
-        black_level=np.zeros((2, 2), np.float32),
-        white_level=16383.0,
-        bit_depth=14,
-        as_shot_neutral=NEUTRAL,
-        color_matrices=(ColorMatrix(illuminant=21, matrix=MATRIX),),
-        baseline_exposure=0.0,
-        crop=Area(0, 0, height, width),
-        orientation=1,
-        metadata=Metadata(
-            make="",
-            model="",
-            unique_camera_model="",
-            lens="",
-            exposure=nothing,
-            captured="",
-            noise_profile=(),
-            image=(),
-            exif=(),
-            gps=(),
-        ),
-    )
+    matrix = ColorMatrix(illuminant=21, matrix=MATRIX)
+    return plain_raw(mosaic, as_shot_neutral=NEUTRAL, color_matrices=(matrix,))
 
 
 def luminance(picture: np.ndarray, space: str) -> np.ndarray:

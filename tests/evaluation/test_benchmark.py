@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from nightfix.batch.runner import Outcome
 from nightfix.cli.app import app
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings, condition_raw
 from nightfix.errors import RawReadError
 from nightfix.evaluation import benchmark
 from nightfix.evaluation.benchmark import (
     BatchMeasurement,
-    Case,
+    BenchmarkCase,
     Measurement,
     as_json,
     make_photo,
@@ -32,7 +33,7 @@ from nightfix.restore.restorer import Restorer
 def measurement(**known: object) -> Measurement:
     seconds = {"read": 1.0, "condition": 1, "restore": 14, "develop": 2, "write": 2, "all": 20}
     facts = {
-        "case": Case(megapixels=24, weights="nightfix-base", steps=3),
+        "case": BenchmarkCase(megapixels=24, weights="nightfix-base", steps=3),
         "megapixels": 24.0,
         "seconds": seconds,
         "network": 12.0,
@@ -55,7 +56,7 @@ def test_lamps_count_alike_in_windows_computed_together_and_alone(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = read_raw(make_photo(tmp_path / "photo.dng", 1.2))
-    told = condition_raw(raw, ratio=benchmark._RATIO)
+    told = condition_raw(raw, ExposureTarget(ratio=benchmark._RATIO))
     counted = []
     for together in (tiling._together, lambda windows, _: ([window] for window in windows)):
         monkeypatch.setattr(tiling, "_together", together)
@@ -123,7 +124,7 @@ def test_a_photo_that_fails_ends_the_measurement(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("nightfix.batch.enhance_many", lambda *_, **__: iter([outcome]))
     monkeypatch.setattr("nightfix.restore.Restorer", lambda *_: None)
     with pytest.raises(RawReadError, match="broken"):
-        measure_batch(Case(megapixels=0.02, weights="any", steps=1))
+        measure_batch(BenchmarkCase(megapixels=0.02, weights="any", steps=1))
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_pairs_that_cannot_be_used_are_named(tmp_path, save):
     with pytest.raises(InputError, match="no pairs"):
         find_pairs(tmp_path)
     (tmp_path / "Sony_test_list.txt").write_text("./short/1_0.1s.ARW ./long/1_10s.ARW")
-    with pytest.raises(InputError, match=r"1_0\.1s\.ARW: named in"):
+    with pytest.raises(InputError, match=r"1_0\.1s\.ARW: listed in"):
         find_pairs(tmp_path, "sid", test=True)
     save("scene-1/IMG_0001.dng", 100)
     save("scene-1/IMG_0002.dng", 1)

@@ -43,7 +43,9 @@ def test_one_input(data: bytes) -> None:
     read_packet(data)
     carried = [tag for tag in tags.exif.tags.values() if tag.code not in (37500, 40965)]
     written = io.BytesIO()
-    ifd.write_tree(written, ifd.Ifd(tags=[], children={ifd.EXIF_IFD: [ifd.Ifd(tags=carried)]}))
+    ifd.write_tree(
+        written, ifd.IfdNode(tags=[], children={ifd.EXIF_IFD: [ifd.IfdNode(tags=carried)]})
+    )
     again = metadata.read_tags(written)
     if len(carried) < 1024:
         assert again.exif.tags == {tag.code: tag for tag in carried}, "EXIF is not carried over"

@@ -4,18 +4,21 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings
 from nightfix.pipeline.fingerprint import (
     is_whole,
     recorded_fingerprint,
+    result_state,
     settings_fingerprint,
-    standing,
 )
 from nightfix.pipeline.photo import EnhanceOptions
 from nightfix.write.formats import WriteOptions, write_results
 from nightfix.write.record import Record
 
 MARK = "0123456789abcdef" * 4
+
+OLD_FINGERPRINT = "56cad7fd158b9e2a1dea4caade01058b3cc5ed67cc14103d073f8a5d5aadf913"
 
 
 @pytest.fixture
@@ -32,12 +35,12 @@ def fingerprint(path, **changes) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ratio": 16.0},
+        {"exposure": ExposureTarget(ratio=16.0)},
         {"restore": False},
         {"hot_pixels": "off"},
         {"chroma": 50.0},
-        {"tone": "linear"},
-        {"white_balance": (2.0, 1.0, 1.5)},
+        {"writing": WriteOptions(tone="linear")},
+        {"writing": WriteOptions(white_balance=(2.0, 1.0, 1.5))},
         {"settings": Settings(seed=1)},
     ],
     ids=str,
@@ -64,6 +67,16 @@ def test_other_weights_are_other_settings(photo):
     assert settings_fingerprint(photo, EnhanceOptions(), "other") != fingerprint(photo)
 
 
+def test_results_of_earlier_versions_keep_their_fingerprint(photo):
+    """Written down before the brightness became one choice."""
+    options = {
+        "exposure": ExposureTarget(exposure_time=4.0),
+        "chroma": 50.0,
+        "writing": WriteOptions(color_space="prophoto", depth=32),
+    }
+    assert fingerprint(photo, **options) == OLD_FINGERPRINT
+
+
 @pytest.mark.parametrize("place", [0, -1], ids=["start", "end"])
 def test_another_photo_of_the_same_name_is_another(photo, place):
     before = fingerprint(photo)
@@ -80,7 +93,7 @@ def test_a_moved_photo_is_the_same(photo):
 
 def write(path, raw):
     kind = {".jpg": "jpeg", ".tif": "tiff"}.get(path.suffix, path.suffix[1:])
-    write_results(raw, {kind: path}, Record(restored="True", fingerprint=MARK), WriteOptions())
+    write_results(raw, {kind: path}, Record(restored=True, fingerprint=MARK), WriteOptions())
     return path
 
 
@@ -91,15 +104,15 @@ def result(request, tmp_path, synthetic_raw):
 
 def test_results_carry_their_fingerprint(result):
     assert recorded_fingerprint(result) == MARK
-    assert standing(result, MARK) == "done"
-    assert standing(result, "f" * 64) == "other"
+    assert result_state(result, MARK) == "done"
+    assert result_state(result, "f" * 64) == "different"
 
 
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.0])
-def test_a_result_that_was_cut_off_is_torn(result, kept):
+def test_a_result_that_was_cut_off_is_incomplete(result, kept):
     data = result.read_bytes()
     result.write_bytes(data[: int(len(data) * kept)])
-    assert standing(result, MARK) == "torn"
+    assert result_state(result, MARK) == "incomplete"
 
 
 def test_wherever_a_result_is_cut_off_it_is_not_done(result):
@@ -109,15 +122,15 @@ def test_wherever_a_result_is_cut_off_it_is_not_done(result):
         {*range(0, len(data), len(data) // 60), *range(len(data) - 40, len(data) - 1)}
     ):
         result.write_bytes(data[:end])
-        assert standing(result, MARK) in ("torn", "foreign"), end
+        assert result_state(result, MARK) in ("incomplete", "unrelated"), end
 
 
-def test_what_is_none_of_ours_is_foreign(tmp_path):
+def test_what_is_none_of_ours_is_unrelated(tmp_path):
     path = tmp_path / "mine.tif"
     iio.imwrite(path, np.zeros((16, 16, 3), np.uint8))
-    assert standing(path, MARK) == "foreign"
-    assert standing(tmp_path, MARK) == "foreign"
-    assert standing(tmp_path / "nothing", MARK) == "absent"
+    assert result_state(path, MARK) == "unrelated"
+    assert result_state(tmp_path, MARK) == "unrelated"
+    assert result_state(tmp_path / "nothing", MARK) == "absent"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -133,7 +146,7 @@ def test_a_result_of_a_release_without_fingerprints_is_of_other_settings(tmp_pat
     path = tmp_path / "old.tif"
     write_results(synthetic_raw(), {"tiff": path}, Record(), WriteOptions())
     assert recorded_fingerprint(path) == ""
-    assert standing(path, MARK) == "other"
+    assert result_state(path, MARK) == "different"
 
 
 def test_what_is_no_file_has_no_fingerprint(tmp_path):

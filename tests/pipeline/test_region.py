@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import Settings
 from nightfix.develop.develop import develop_raw
 from nightfix.errors import CropError
@@ -13,8 +14,9 @@ from nightfix.pipeline.photo import EnhanceOptions
 from nightfix.pipeline.region import preview, sensor_area, side_by_side
 from nightfix.restore.motion.deconvolution import shake
 from nightfix.write.dng import write_dng
+from nightfix.write.formats import WriteOptions
 
-OPTIONS = EnhanceOptions(ratio=16, settings=Settings(steps=1))
+OPTIONS = EnhanceOptions(exposure=ExposureTarget(ratio=16), settings=Settings(steps=1))
 
 
 @pytest.fixture
@@ -54,8 +56,10 @@ def whole(photo, tiny_restorer, options=OPTIONS):
     from nightfix.read.reader import read_raw
 
     raw = read_raw(photo)
-    restored = tiny_restorer.restore(raw, condition_raw(raw, ratio=16), options.settings)
-    return develop_raw(restored, tone=options.tone)
+    restored = tiny_restorer.restore(
+        raw, condition_raw(raw, ExposureTarget(ratio=16)), options.settings
+    )
+    return develop_raw(restored, tone=options.writing.tone)
 
 
 def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
@@ -88,12 +92,12 @@ def test_the_shake_is_the_photo_s_not_the_region_s(
         lambda planes, kernel, **_: shake(planes, kernel),
     )
     settings = Settings(steps=2, deterministic=True)
-    options = replace(OPTIONS, settings=settings, tone="linear")
+    options = replace(OPTIONS, settings=settings, writing=WriteOptions(tone="linear"))
     told = []
     first, _ = see(options, announce=told.append)
     second, _ = see(options, crop=(20, 10, 100, 60))
     assert len(looks) == 1
-    assert any("px was found and undone" in note for note in told) == shaken
+    assert any("--no-deblur keeps it" in note for note in told) == shaken
     expected = whole(photo, tiny_restorer, options)
     assert np.abs(first.after - expected[30:90, 40:140]).max() < 2e-3
     assert np.abs(second.after - expected[10:70, 20:120]).max() < 2e-3
@@ -106,14 +110,14 @@ def test_strengths_take_no_further_pass(see):
     second, calls = see(weak)
     assert (second.cached, calls) == (True, 1)
     np.testing.assert_allclose(second.after, second.before, atol=2e-3)
-    third, calls = see(replace(weak, chroma=100.0, tone="linear"))
+    third, calls = see(replace(weak, chroma=100.0, writing=WriteOptions(tone="linear")))
     assert (third.cached, calls) == (True, 1)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"options": replace(OPTIONS, ratio=8)},
+        {"options": replace(OPTIONS, exposure=ExposureTarget(ratio=8))},
         {"options": replace(OPTIONS, settings=Settings(steps=2))},
         {"options": replace(OPTIONS, deblur=True)},
         {"crop": (300, 200, 100, 60)},
@@ -138,9 +142,11 @@ def test_a_damaged_cache_is_only_slower(see, tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_regions_are_those_of_the_upright_picture(synthetic_raw, orientation):
     """What is cut out of the upright picture is what the area develops to."""
-    from nightfix.read.reader import Area
+    from nightfix.read.reader import Rectangle
 
-    raw = replace(synthetic_raw(shape=(60, 80)), orientation=orientation, crop=Area(4, 6, 50, 70))
+    raw = replace(
+        synthetic_raw(shape=(60, 80)), orientation=orientation, crop=Rectangle(4, 6, 50, 70)
+    )
     area = sensor_area(raw, (5, 8, 20, 12))
     picture = develop_raw(raw)[8:20, 5:25]
     np.testing.assert_allclose(develop_raw(replace(raw, crop=area)), picture, atol=1e-6)

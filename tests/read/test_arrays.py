@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nightfix.condition import ExposureTarget
 from nightfix.condition.conditioning import condition_raw
 from nightfix.develop.develop import develop_raw
 from nightfix.read.arrays import raw_from_array
@@ -26,7 +27,7 @@ def test_noise_and_color_are_as_given(rng):
         as_shot_neutral=[0.5, 1, 0.6],
         color_matrix=np.eye(3),
     )
-    chosen = condition_raw(raw, ratio=4)
+    chosen = condition_raw(raw, ExposureTarget(ratio=4))
     assert (chosen.noise.a, chosen.noise.b, chosen.noise.source) == (1e-3, 1e-6, "tag")
     assert develop_raw(raw).shape == (64, 64, 3)
 

@@ -26,13 +26,13 @@ from dng_files import (
 )
 
 from nightfix.batch import events
-from nightfix.condition import condition_raw
+from nightfix.condition import ExposureTarget, condition_raw
 from nightfix.pipeline import EnhanceOptions, enhance
-from nightfix.read import CameraFacts, decoder, decoder_process, read_raw
-from nightfix.read.maker_notes import KEYS, camera_facts
+from nightfix.read import CameraSettings, decoder, decoder_process, read_raw
+from nightfix.read.maker_notes import KEYS, camera_settings
 
 SAMPLES = coded_samples(48, 64)
-UNKNOWN = CameraFacts()
+UNKNOWN = CameraSettings()
 
 
 def nikon_note(strength: int = 4, dark: str = "FPNR") -> bytes:
@@ -65,7 +65,7 @@ def nikon(tmp_path: Path) -> Path:
 
 
 def test_a_nikon_tells(nikon: Path) -> None:
-    assert read_raw(nikon).metadata.camera == CameraFacts(
+    assert read_raw(nikon).metadata.camera == CameraSettings(
         high_iso_noise_reduction="Normal",
         long_exposure_noise_reduction="On",
         image_stabilization="VR-ON",
@@ -79,7 +79,7 @@ def test_a_canon_tells(tmp_path: Path) -> None:
     data = path.read_bytes()
     place = data.index(canon_note(0)[:6])
     path.write_bytes(data.replace(canon_note(0), canon_note(place)))
-    assert read_raw(path).metadata.camera == CameraFacts(
+    assert read_raw(path).metadata.camera == CameraSettings(
         long_exposure_noise_reduction="On", image_stabilization="On", drive_mode="Continuous"
     )
 
@@ -94,15 +94,15 @@ def test_a_photo_without_a_note_tells_nothing(tmp_path: Path) -> None:
     [
         (
             {"MakerNote HighISONoiseReduction2": "Low", "MakerNote ReleaseMode": "Normal"},
-            CameraFacts(high_iso_noise_reduction="Low", drive_mode="Normal"),
+            CameraSettings(high_iso_noise_reduction="Low", drive_mode="Normal"),
         ),
         (
             {"Image Make": "OLYMPUS CORPORATION", "MakerNote NoiseReduction": "On"},
-            CameraFacts(high_iso_noise_reduction="On"),
+            CameraSettings(high_iso_noise_reduction="On"),
         ),
         (
             {"Image Make": "FUJIFILM", "MakerNote MotorOrBracket": "On"},
-            CameraFacts(drive_mode="Continuous or bracketing"),
+            CameraSettings(drive_mode="Continuous or bracketing"),
         ),
         ({"MakerNote HighISONoiseReduction": "17", "MakerNote ImageStabilization": "N/A"}, UNKNOWN),
         ({"MakerNote TotalShutterReleases": str(2**32 - 1)}, UNKNOWN),
@@ -110,16 +110,16 @@ def test_a_photo_without_a_note_tells_nothing(tmp_path: Path) -> None:
     ],
     ids=["sony", "olympus", "fujifilm", "no words", "never written", "list"],
 )
-def test_entries_become_facts(notes: dict[str, str], facts: CameraFacts) -> None:
+def test_entries_become_facts(notes: dict[str, str], facts: CameraSettings) -> None:
     assert set(notes) <= set(KEYS)
-    assert camera_facts(notes) == facts
+    assert camera_settings(notes) == facts
 
 
 @pytest.mark.parametrize(("strength", "warns"), [(0, False), (1, True), (6, True)])
 def test_noise_reduced_in_the_camera_is_a_note(tmp_path: Path, strength: int, warns: bool) -> None:
     """The dark frame that is subtracted in all three of them is none."""
     path = with_note(tmp_path / "photo.dng", "NIKON", nikon_note(strength))
-    warning = condition_raw(read_raw(path), ratio=2.0).warning
+    warning = condition_raw(read_raw(path), ExposureTarget(ratio=2.0)).warning
     assert ("high-ISO noise reduction was on" in warning) == warns
 
 

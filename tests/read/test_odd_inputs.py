@@ -16,7 +16,7 @@ from nightfix.condition.conditioning import Settings, condition_raw
 from nightfix.develop.develop import develop_raw
 from nightfix.errors import RawReadError
 from nightfix.read.bayer import CfaPattern
-from nightfix.read.reader import Area, RawImage, read_raw
+from nightfix.read.reader import RawImage, Rectangle, read_raw
 from nightfix.write.dng import write_dng
 from nightfix.write.tiff import write_tiff
 
@@ -96,5 +96,5 @@ def test_files_of_a_few_pixels_are_one_error(tmp_path: Path, shape: tuple[int, i
 
 
 def test_a_crop_of_one_pixel_is_developed() -> None:
-    raw = plain_raw(np.full((48, 64), 0.2), crop=Area(7, 9, 1, 1))
+    raw = plain_raw(np.full((48, 64), 0.2), crop=Rectangle(7, 9, 1, 1))
     assert develop_raw(raw).shape == (1, 1, 3)

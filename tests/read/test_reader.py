@@ -22,7 +22,7 @@ from nightfix.errors import NightFixError, RawReadError, UnsupportedSensorError
 from nightfix.read import reader as raw_module
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, shift_pattern
 from nightfix.read.decoder import DecoderError, decode
-from nightfix.read.reader import Area, RawImage, read_raw, to_dn
+from nightfix.read.reader import RawImage, Rectangle, read_raw, to_dn
 from nightfix.read.tags import ExifTag, FileTags, Ifd
 from nightfix.write.dng import write_dng
 
@@ -183,12 +183,12 @@ def test_the_cameras_white_counts_where_it_is_believable(
 @pytest.mark.parametrize(
     ("active_area", "default_crop", "expected"),
     [
-        (None, None, Area(0, 0, 41, 53)),
-        (None, (3, 5, 40, 30), Area(5, 3, 30, 40)),
-        ((2, 4, 40, 52), (3, 5, 40, 30), Area(5, 3, 30, 40)),
-        ((1, 3, 41, 53), (3, 5, 40, 30), Area(4, 2, 30, 40)),
-        (None, (10, 10, 400, 300), Area(10, 10, 31, 43)),
-        (None, (0, 0, 4, 3), Area(0, 0, 41, 53)),
+        (None, None, Rectangle(0, 0, 41, 53)),
+        (None, (3, 5, 40, 30), Rectangle(5, 3, 30, 40)),
+        ((2, 4, 40, 52), (3, 5, 40, 30), Rectangle(5, 3, 30, 40)),
+        ((1, 3, 41, 53), (3, 5, 40, 30), Rectangle(4, 2, 30, 40)),
+        (None, (10, 10, 400, 300), Rectangle(10, 10, 31, 43)),
+        (None, (0, 0, 4, 3), Rectangle(0, 0, 41, 53)),
     ],
     ids=["none", "plain", "in an active area", "in a moved area", "too large", "absurd"],
 )
@@ -196,7 +196,7 @@ def test_the_default_crop_counts_from_the_mosaic(
     tmp_path: Path,
     active_area: tuple[int, int, int, int] | None,
     default_crop: tuple[int, int, int, int] | None,
-    expected: Area,
+    expected: Rectangle,
 ) -> None:
     path = declare(tmp_path, active_area=active_area, default_crop=default_crop)
     assert read_raw(path).crop == expected
@@ -205,14 +205,14 @@ def test_the_default_crop_counts_from_the_mosaic(
 @pytest.mark.parametrize(
     ("crop", "expected"),
     [
-        ((0, 0, 0, 0), Area(0, 0, 100, 150)),
-        ((30, 14, 120, 80), Area(4, 10, 80, 120)),
-        ((0, 0, 150, 100), Area(0, 0, 90, 130)),
+        ((0, 0, 0, 0), Rectangle(0, 0, 100, 150)),
+        ((30, 14, 120, 80), Rectangle(4, 10, 80, 120)),
+        ((0, 0, 150, 100), Rectangle(0, 0, 90, 130)),
     ],
     ids=["none", "plain", "from the masked corner"],
 )
 def test_libraws_crop_counts_from_the_masked_corner(
-    crop: tuple[int, int, int, int], expected: Area
+    crop: tuple[int, int, int, int], expected: Rectangle
 ) -> None:
     left, top, width, height = crop
     sizes: Any = SimpleNamespace(
@@ -462,7 +462,7 @@ def test_a_truncated_dng_is_refused(
     path = declare(tmp_path, coded_samples(192, 256), tile=tile)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(RawReadError, match="cut off"):
+    with pytest.raises(RawReadError, match="truncated"):
         read_raw(path)
 
 
@@ -550,7 +550,7 @@ def test_camera_files_are_read(shared: Path, name: str) -> None:
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_camera_files_are_refused(shared: Path, name: str) -> None:
     path = shared / "raw" / "odd" / name
-    with pytest.raises(RawReadError, match="cut off|not a RAW file"):
+    with pytest.raises(RawReadError, match="truncated|not a RAW file"):
         read_raw(path)
 
 

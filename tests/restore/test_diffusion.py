@@ -7,10 +7,10 @@ import torch
 
 from nightfix.restore.diffusion import (
     VarianceStabilizer,
-    expose,
     exposure_schedule,
     poisson_quantile,
     reference_exposure,
+    simulate_exposure,
 )
 
 NOISES = [(1e-6, 1e-2), (1e-5, 1e-9), (0.02, 0.004), (0.3, 0.1)]
@@ -97,7 +97,7 @@ def test_quantile_draws_barely_feel_a_rate_that_barely_differs(rate, generator):
 
 
 def exposed(captured, predicted, generator, *, ratio, exposure, a, draw=True):
-    return expose(
+    return simulate_exposure(
         captured,
         predicted,
         ratio=number(ratio),

@@ -141,7 +141,7 @@ def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(run, hub, f
 def test_a_repository_that_is_not_there(run):
     done = run("download", NAME, "--repo-id", "me/other")
     assert done.returncode == 4
-    assert "hint: --repo-id" in done.stderr
+    assert "--repo-id OWNER/NAME" in done.stderr
 
 
 def test_a_token_goes_to_the_hub_alone(run, hub, folder):
@@ -183,7 +183,7 @@ def test_what_is_not_weights_is_deleted(run, hub, folder):
     hub.files[ROUTE] = b"a page that says no" * 100
     done = download(run)
     assert done.returncode == 4
-    assert "not of weights" in done.stderr
+    assert "not a weights file" in done.stderr
     assert list(folder.iterdir()) == []
 
 

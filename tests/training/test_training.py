@@ -349,7 +349,7 @@ def test_another_recipe_does_not_go_on_with_a_run(photos, tmp_path):
     Trainer(TINY, photos, tmp_path, torch.device("cpu")).save()
     Trainer(dataclasses.replace(TINY, steps=99), photos, tmp_path, torch.device("cpu"))
     other = dataclasses.replace(TINY, later=0.25)
-    with pytest.raises(RecipeError, match="begun with later = 1.0, not 0.25"):
+    with pytest.raises(RecipeError, match="started with later = 1.0, not 0.25"):
         Trainer(other, photos, tmp_path, torch.device("cpu"))
 
 

@@ -53,7 +53,7 @@ def test_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
     target = tmp_path / "photo.tif"
     target.write_bytes(b"old")
     with (
-        pytest.raises(OutputExistsError, match=r"photo\.tif: exists already") as caught,
+        pytest.raises(OutputExistsError, match=r"photo\.tif: already exists") as caught,
         replacing(target, overwrite=False),
     ):
         pytest.fail("the body ran")

@@ -27,7 +27,7 @@ from nightfix.develop.develop import demosaic_camera
 from nightfix.errors import OutputExistsError, OutputWriteError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, site_values
 from nightfix.read.metadata import Exposure, Metadata
-from nightfix.read.reader import Area, RawImage, read_raw, to_dn
+from nightfix.read.reader import RawImage, Rectangle, read_raw, to_dn
 from nightfix.read.tags import ExifTag
 from nightfix.write.dng import scale_to_fit, write_dng
 from nightfix.write.dng_samples import Compression
@@ -41,7 +41,7 @@ class ReadBack(NamedTuple):
     black: list[int]
     white: int
     white_balance: list[float]
-    crop: Area
+    crop: Rectangle
     flip: int
 
 
@@ -56,7 +56,7 @@ def read_back(path: Path) -> ReadBack:
             black=list(raw.black_level_per_channel),
             white=raw.white_level,
             white_balance=[gain / raw.camera_whitebalance[1] for gain in raw.camera_whitebalance],
-            crop=Area(
+            crop=Rectangle(
                 sizes.crop_top_margin - sizes.top_margin,
                 sizes.crop_left_margin - sizes.left_margin,
                 sizes.crop_height,
@@ -73,7 +73,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], white: int) -> np.nd
 
 @pytest.fixture
 def written(tmp_path: Path, rng: np.random.Generator) -> Path:
-    raw = make_raw(noise(rng, (70, 90), 4095), crop=Area(2, 4, 60, 80), orientation=6)
+    raw = make_raw(noise(rng, (70, 90), 4095), crop=Rectangle(2, 4, 60, 80), orientation=6)
     write_dng(tmp_path / "out.dng", raw, restored=False)
     return tmp_path / "out.dng"
 
@@ -165,11 +165,11 @@ def test_orientation_stays_a_tag(
 
 @pytest.mark.parametrize(
     "crop",
-    [Area(0, 0, 60, 80), Area(3, 5, 51, 70), Area(2, 0, 58, 80)],
+    [Rectangle(0, 0, 60, 80), Rectangle(3, 5, 51, 70), Rectangle(2, 0, 58, 80)],
     ids=["whole", "odd", "rows"],
 )
 def test_crop_is_relative_to_the_mosaic(
-    tmp_path: Path, rng: np.random.Generator, crop: Area
+    tmp_path: Path, rng: np.random.Generator, crop: Rectangle
 ) -> None:
     write_dng(tmp_path / "a.dng", make_raw(noise(rng, (60, 80), 4095), crop=crop), restored=False)
     directory = samples_of(tmp_path / "a.dng")
@@ -180,7 +180,7 @@ def test_crop_is_relative_to_the_mosaic(
 
 
 def test_crop_is_what_libraw_reads(written: Path) -> None:
-    assert read_back(written).crop == Area(2, 4, 60, 80)
+    assert read_back(written).crop == Rectangle(2, 4, 60, 80)
 
 
 def test_color_survives(directory: Directory, written: Path) -> None:
@@ -449,7 +449,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "as shot": ({}, {"restored": False}),
     "restored": ({}, {"restored": True}),
     "uncompressed": ({"cfa_pattern": "GRBG"}, {"restored": True, "compression": "none"}),
-    "odd crop": ({"cfa_pattern": "GBRG", "crop": Area(3, 5, 51, 70)}, {"restored": True}),
+    "odd crop": ({"cfa_pattern": "GBRG", "crop": Rectangle(3, 5, 51, 70)}, {"restored": True}),
     "turned": ({"cfa_pattern": "BGGR", "orientation": 6}, {"restored": False}),
     "mirrored": ({"orientation": 7}, {"restored": False, "compression": "none"}),
     "linear": ({}, {"restored": True, "linear": True}),

@@ -12,7 +12,7 @@ from tiff_tree import make_raw, read_tree
 
 from nightfix.develop.develop import develop_raw
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.reader import Area, RawImage
+from nightfix.read.reader import RawImage, Rectangle
 from nightfix.write.dng import write_dng
 from nightfix.write.dng_preview import make_preview, reduce_raw, shrink_picture
 
@@ -79,16 +79,16 @@ def test_preview_shows_what_is_developed() -> None:
 
 
 def test_crop_is_shown() -> None:
-    raw = replace(gradient((3000, 4200)), crop=Area(101, 103, 2800, 4000))
+    raw = replace(gradient((3000, 4200)), crop=Rectangle(101, 103, 2800, 4000))
     small = reduce_raw(raw, 2)
-    assert small.crop == Area(50, 51, 1400, 2000)
+    assert small.crop == Rectangle(50, 51, 1400, 2000)
     assert make_preview(raw).shape == (1400, 2000, 3)
 
 
 @pytest.mark.parametrize(
-    "crop", [Area(0, 0, 5, 3000), Area(4, 2999, 1, 1), Area(0, 0, 1, 1)], ids=str
+    "crop", [Rectangle(0, 0, 5, 3000), Rectangle(4, 2999, 1, 1), Rectangle(0, 0, 1, 1)], ids=str
 )
-def test_extreme_crops_leave_a_pixel(crop: Area) -> None:
+def test_extreme_crops_leave_a_pixel(crop: Rectangle) -> None:
     small = reduce_raw(replace(gradient((5, 3000)), crop=crop), 3)
     assert min(small.crop.height, small.crop.width) >= 1
     assert develop_raw(small).size > 0

@@ -21,7 +21,7 @@ from tiff_tree import make_raw, packet, read_bytes, read_tree
 from nightfix.read.metadata import Exposure, Metadata, read_metadata
 from nightfix.read.tags import Ifd, read_tags
 from nightfix.write.dng import write_dng
-from nightfix.write.exif import SOFTWARE, carried_directories, carried_image_tags
+from nightfix.write.exif import SOFTWARE, source_directories, source_image_tags
 from nightfix.write.ifd import EXIF_IFD
 from nightfix.write.picture import write_picture
 from nightfix.write.tiff import write_tiff
@@ -307,7 +307,7 @@ def test_what_only_libraw_knows_goes_into_exif() -> None:
         captured="2024:11:05 21:30:59",
         exposure=Exposure(exposure_time=1 / 30, iso_speed=6400, f_number=2.8, focal_length=35.0),
     )
-    (exif,) = carried_directories(metadata, width=9, height=9)[EXIF_IFD]
+    (exif,) = source_directories(metadata, width=9, height=9)[EXIF_IFD]
     known = Ifd({tag.code: tag for tag in exif.tags})
     assert known.number(33434) == pytest.approx(1 / 30)
     assert (known.number(33437), known.number(34855), known.number(37386)) == (2.8, 6400, 35)
@@ -318,13 +318,13 @@ def test_what_only_libraw_knows_goes_into_exif() -> None:
 def test_exif_of_the_source_wins_over_libraw(tmp_path: Path) -> None:
     (tmp_path / "photo").write_bytes(arw_like())
     metadata = replace(metadata_of(tmp_path / "photo"), lens="another")
-    (exif,) = carried_directories(metadata, width=9, height=9)[EXIF_IFD]
+    (exif,) = source_directories(metadata, width=9, height=9)[EXIF_IFD]
     assert Ifd({tag.code: tag for tag in exif.tags}).text(42036) == "Acme 35mm F1.8"
 
 
 def test_nothing_known_gives_no_directory() -> None:
-    assert carried_directories(NO_METADATA, width=9, height=9) == {}
-    assert [tag.value for tag in carried_image_tags(NO_METADATA)] == [SOFTWARE.encode() + b"\0"]
+    assert source_directories(NO_METADATA, width=9, height=9) == {}
+    assert [tag.value for tag in source_image_tags(NO_METADATA)] == [SOFTWARE.encode() + b"\0"]
 
 
 @pytest.mark.parametrize("code", [273, 330, 513, 34665, 34853, 40965])

@@ -11,20 +11,20 @@ from tiff_tree import make_raw
 from nightfix.develop.develop import develop_raw
 from nightfix.pipeline.photo import EnhanceOptions, output_names
 from nightfix.write import formats
-from nightfix.write.formats import FORMATS, TABLE, WriteOptions, write_results
+from nightfix.write.formats import FILE_FORMATS, FORMATS, WriteOptions, write_results
 from nightfix.write.record import Record
 from nightfix.write.xmp import record_of_file
 
 
 def test_the_table_has_every_format() -> None:
-    assert tuple(TABLE) == FORMATS
+    assert tuple(FILE_FORMATS) == FORMATS
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_format_writes_its_file_and_the_sidecar(tmp_path: Path, kind: formats.Format) -> None:
     raw = replace(make_raw(np.full((32, 48), 900, np.uint16)), path=tmp_path / "photo.ARW")
     (tmp_path / "photo.xmp").write_bytes(b"edits")
-    path = tmp_path / "out" / f"result{TABLE[kind].suffix}"
+    path = tmp_path / "out" / f"result{FILE_FORMATS[kind].suffix}"
     write_results(raw, {kind: path}, Record(), WriteOptions())
     assert record_of_file(path) == Record()
     assert path.with_suffix(".xmp").read_bytes() == b"edits"

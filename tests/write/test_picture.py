@@ -105,7 +105,7 @@ def test_a_long_packet_does_not_cost_the_record(
 ) -> None:
     xmp = packet(f'xmp:Rating="4" dc:source="{"x" * 70000}"')
     raw = replace(raw, metadata=replace(raw.metadata, xmp=xmp))
-    record = Record(ratio="3")
+    record = Record(ratio=3)
     write_picture(tmp_path / "a", rgb, raw, "JPEG", color_space="srgb", record=record)
     assert record_of_file(tmp_path / "a") == record
 

@@ -19,7 +19,7 @@ from nightfix.read.metadata import Exposure
 from nightfix.read.reader import RawImage
 from nightfix.read.tags import ExifTag
 from nightfix.write.dng_samples import Compression
-from nightfix.write.ifd import Ifd, write_tree
+from nightfix.write.ifd import IfdNode, write_tree
 from nightfix.write.tiff import Depth, write_tiff
 
 
@@ -242,7 +242,7 @@ def test_exiftool_finds_nothing_else_to_complain_of(tmp_path: Path, raw: RawImag
 def test_file_beyond_four_gigabytes_is_refused() -> None:
     file = io.BytesIO()
     with pytest.raises(OSError, match="4 GiB"):
-        write_tree(file, Ifd(tags=[], pieces=[bytes(2**28)] * 16))
+        write_tree(file, IfdNode(tags=[], pieces=[bytes(2**28)] * 16))
     assert file.tell() == 0
 
 

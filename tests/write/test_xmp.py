@@ -17,21 +17,21 @@ from nightfix.write.xmp import copy_sidecars, make_packet, read_record, record_o
 
 RECORD = Record(
     version="9.8.7",
-    restored="True",
+    restored=True,
     weights='my "own" <weights> & more',
     weights_sha256="ab" * 32,
-    ratio="16.842131262608763",
-    steps="3",
-    strength="80",
-    headroom="3",
-    seed="7",
-    deterministic="True",
-    deblur="False",
-    hot_pixels="412",
-    shake="8.9",
-    noise="0.0001 1e-07",
+    ratio=16.842131262608763,
+    steps=3,
+    strength=80,
+    headroom=3,
+    seed=7,
+    deterministic=True,
+    deblur=False,
+    hot_pixels=412,
+    shake=8.9,
+    noise=(0.0001, 1e-07),
     computed="cpu bfloat16",
-    chroma="80",
+    chroma=80,
     fingerprint="cd" * 32,
 )
 SOURCE = packet('xmp:Rating="4" crs:Exposure2012="+1.50" tiff:Orientation="8" tiff:Make="Acme"')
@@ -69,8 +69,8 @@ def test_edits_written_as_elements_are_left_out_too() -> None:
 
 def test_the_newer_record_replaces_the_older() -> None:
     first = make_packet(SOURCE, RECORD, developed=False)
-    second = make_packet(first, Record(ratio="2"), developed=False)
-    assert read_record(second) == Record(ratio="2")
+    second = make_packet(first, Record(ratio=2), developed=False)
+    assert read_record(second) == Record(ratio=2)
     assert second.count(b"Version=") == 1
 
 
@@ -90,6 +90,13 @@ def test_every_field_has_a_property_of_its_own() -> None:
     assert len(properties(RECORD)) == len(fields(Record))
     assert from_properties(properties(RECORD)) == RECORD
     assert properties(RECORD)["WeightsSha256"] == "ab" * 32
+    assert properties(RECORD)["Noise"] == "0.0001 1e-07"
+    assert properties(Record(steps=0))["Steps"] == "auto"
+
+
+@pytest.mark.parametrize("name", ["Restored", "Ratio", "Steps", "Deblur", "HotPixels", "Noise"])
+def test_values_of_somebody_else_count_as_none(name: str) -> None:
+    assert from_properties({**properties(Record()), name: "?"}) == Record()
 
 
 @pytest.mark.parametrize(
@@ -97,13 +104,11 @@ def test_every_field_has_a_property_of_its_own() -> None:
     [
         (Record(), "--no-restore"),
         (
-            Record(restored="True", ratio="4.5", steps="1", seed="0", deterministic="False"),
+            Record(restored=True, ratio=4.5, steps=1, seed=0, deterministic=False),
             "--ratio 4.5 --steps 1 --seed 0 --hot-pixels off",
         ),
         (
-            Record(
-                restored="True", ratio="4.5", deterministic="True", deblur="True", hot_pixels="0"
-            ),
+            Record(restored=True, ratio=4.5, deterministic=True, deblur=True, hot_pixels=0),
             "--ratio 4.5 --deterministic --deblur",
         ),
     ],

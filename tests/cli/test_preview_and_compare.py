@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from nightfix.cli.app import app
+from nightfix.cli.commands import Commands
+from nightfix.cli.photo_options import PhotoOptions
 from nightfix.cli.self_test import Finding
+from nightfix.condition import ExposureTarget, Settings
 from nightfix.develop.develop import develop_raw
 from nightfix.errors import PictureError, SelfTestError
+from nightfix.pipeline import EnhanceOptions
 from nightfix.pipeline.compare import read_picture, split
 from nightfix.write.dng import write_dng
 from nightfix.write.tiff import write_tiff
@@ -43,7 +49,7 @@ def test_preview_writes_a_png_and_replaces_its_own(run, photo, tiny_weights):
         target = photo.with_name("photo_preview.png")
         assert result.stdout == f"{target}\n"
         assert iio.imread(target).shape == (40, 124, 3)
-    assert "kept from before" in result.stderr
+    assert "from the cache" in result.stderr
 
 
 def test_preview_replaces_nobody_else_s(run, photo, tiny_weights, tmp_path):
@@ -151,3 +157,20 @@ def test_doctor_reports_missing_weights(run):
 
 def test_a_finding_has_its_error():
     assert Finding(name="x", text="y", error=SelfTestError(1, 2)).error.hint
+
+
+@pytest.mark.parametrize("name", ["enhance", "preview"])
+def test_the_options_of_a_photo_are_those_of_both_commands(name):
+    options = {parameter.name: parameter for parameter in Commands()[name].params}
+    assert {field.name for field in fields(PhotoOptions)} <= set(options)
+    assert "photo" not in options
+    assert "--target-exposure" in options["target_exposure"].opts
+
+
+def test_options_of_a_photo_become_those_of_the_pipeline():
+    given = PhotoOptions(ratio=16, steps=2, strength=70.0, chroma=90.0, deblur=False)
+    options = given.added_to(EnhanceOptions(formats=("dng",)), tile=512)
+    assert options.formats == ("dng",)
+    assert options.exposure == ExposureTarget(ratio=16)
+    assert options.settings == Settings(steps=2, strength=70.0, tile=512)
+    assert (options.chroma, options.deblur) == (90.0, False)

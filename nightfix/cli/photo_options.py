@@ -1,0 +1,117 @@
+"""Command line: the options that ``enhance`` and ``preview`` share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Any, get_type_hints
+
+import typer
+
+from nightfix.cli.options import (
+    DEFAULTS,
+    SETTINGS,
+    ChromaOption,
+    DeblurOption,
+    DeterministicOption,
+    DeviceOption,
+    EvOption,
+    HeadroomOption,
+    HotPixelsChoice,
+    HotPixelsOption,
+    RatioOption,
+    SeedOption,
+    StepsOption,
+    StrengthOption,
+    TargetExposureOption,
+    ToneChoice,
+    ToneOption,
+    WeightsOption,
+    WhiteBalanceOption,
+)
+from nightfix.condition import ExposureTarget, Settings
+from nightfix.pipeline import EnhanceOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoOptions:
+    """How bright, how restored and how developed a photo is to be; in the order of the help."""
+
+    ratio: RatioOption = "auto"  # type: ignore[assignment]
+    ev: EvOption = None
+    target_exposure: TargetExposureOption = None
+    headroom: HeadroomOption = SETTINGS.headroom
+    steps: StepsOption = str(SETTINGS.steps)  # type: ignore[assignment]
+    strength: StrengthOption = SETTINGS.strength
+    chroma: ChromaOption = DEFAULTS.chroma
+    deblur: DeblurOption = DEFAULTS.deblur
+    hot_pixels: HotPixelsOption = HotPixelsChoice.auto
+    seed: SeedOption = SETTINGS.seed
+    deterministic: DeterministicOption = SETTINGS.deterministic
+    weights: WeightsOption = "nightfix-base"
+    device: DeviceOption = "auto"
+    white_balance: WhiteBalanceOption = DEFAULTS.writing.white_balance
+    tone: ToneOption = ToneChoice.natural
+
+    def added_to(self, options: EnhanceOptions, *, tile: int | None = None) -> EnhanceOptions:
+        """Return options of files with those of the photo.
+
+        Raises
+        ------
+        typer.BadParameter
+            If the brightness is given in more than one way.
+        """
+        return replace(
+            options,
+            exposure=self._exposure(),
+            deblur=self.deblur,
+            hot_pixels=self.hot_pixels.value,
+            settings=Settings(
+                steps=self.steps,
+                strength=self.strength,
+                headroom=self.headroom,
+                seed=self.seed,
+                deterministic=self.deterministic,
+                tile=tile,
+            ),
+            chroma=self.chroma,
+            writing=replace(
+                options.writing, white_balance=self.white_balance, tone=self.tone.value
+            ),
+        )
+
+    def _exposure(self) -> ExposureTarget:
+        ratio = self.ratio or None
+        if sum(value is not None for value in (ratio, self.ev, self.target_exposure)) > 1:
+            raise typer.BadParameter("use only one of --ratio, --ev and --target-exposure")
+        return ExposureTarget(ratio=ratio, ev=self.ev, exposure_time=self.target_exposure)
+
+
+def with_photo_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`PhotoOptions` in the place of its ``photo``.
+
+    Typer reads a function's signature, so every option has to be a parameter of its own.
+    """
+    own = get_type_hints(command, include_extras=True)
+    shared = get_type_hints(PhotoOptions, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "photo":
+            parameters += [
+                inspect.Parameter(f.name, kind, default=f.default, annotation=shared[f.name])
+                for f in fields(PhotoOptions)
+            ]
+        else:
+            parameters.append(parameter.replace(kind=kind, annotation=own[parameter.name]))
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        photo = PhotoOptions(**{f.name: values.pop(f.name) for f in fields(PhotoOptions)})
+        command(photo=photo, **values)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
