@@ -74,7 +74,8 @@ def result_event(result: Result) -> Event:
         ratio=ratio,
         noise=noise,
         steps=result.steps,
-        shake=None if result.shake is None else round(result.shake, 1),
+        shake=None if result.motion is None else round(result.motion.length, 1),
+        shake_direction=None if result.motion is None else round(result.motion.direction),
         hot_pixels=result.hot_pixels,
         notes=list(result.notes),
         camera={

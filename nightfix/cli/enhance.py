@@ -131,6 +131,14 @@ def enhance(
             help="Run the network, or only convert the photo.",
         ),
     ] = DEFAULTS.restore,
+    show_shake: Annotated[
+        bool,
+        option(
+            "--show-shake",
+            group=RESTORATION,
+            help="Write a picture of the camera's path beside each result of a shaken photo.",
+        ),
+    ] = DEFAULTS.show_shake,
     tile: TileOption = "auto",  # type: ignore[assignment]
     color_space: Annotated[
         ColorSpaceChoice, option("--color-space", group=DEVELOPMENT, help="Color space.")
@@ -160,6 +168,7 @@ def enhance(
         overwrite=overwrite,
         allow_truncated=allow_truncated,
         restore=restore,
+        show_shake=show_shake,
         writing=WriteOptions(
             color_space=color_space.value,
             depth=depth.to_depth(),

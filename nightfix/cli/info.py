@@ -65,10 +65,18 @@ def _made(record: Record) -> dict[str, str]:
         "weights": weights,
         "noise": "" if record.noise is None else _noise(*record.noise),
         "hot pixels": "" if record.hot_pixels is None else f"{record.hot_pixels} repaired",
-        "camera shake": "" if record.shake is None else f"{record.shake:.1f} px removed",
+        "camera shake": _shake(record),
         "computed on": record.computed,
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def _shake(record: Record) -> str:
+    if record.shake is None:
+        return ""
+    direction = record.shake_direction
+    way = "" if direction is None else f", {direction:.0f} degrees from horizontal"
+    return f"{record.shake:.1f} px removed{way}"
 
 
 def _photo(raw: RawImage) -> dict[str, str]:

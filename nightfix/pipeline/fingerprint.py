@@ -26,7 +26,7 @@ ResultState = Literal["absent", "done", "incomplete", "different", "unrelated"]
 _IDENTITY = 1 << 16
 
 #: Options that decide where results go, not their pixels.
-_NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite")
+_NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite", "show_shake")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nightfix.condition import Conditioning, ceiling, condition_raw, mend_hot_pixels
+from nightfix.develop import orient
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.read import RawImage
 from nightfix.restore import blend
+
+if TYPE_CHECKING:
+    from nightfix.restore import CameraMotion
+
+#: Directions every 45 degrees.
+_WAYS = ("horizontal", "rising to the right", "vertical", "falling to the right")
 
 
 class Measured(NamedTuple):
@@ -60,7 +67,15 @@ def hot_pixels_note(count: int) -> str:
     return f"repaired {count} hot or dead {pixels}; --hot-pixels off leaves them"
 
 
-def shake_note(length: float, deblur: bool | None) -> str:
-    """Return the note on camera shake of some length [px]."""
-    removed = f"removed camera shake of about {length:.0f} px"
+def upright_motion(motion: CameraMotion, orientation: int) -> CameraMotion:
+    """Return a motion as it is seen in the upright picture."""
+    from nightfix.restore import motion_of
+
+    return motion_of(orient(motion.kernel, orientation))
+
+
+def motion_note(motion: CameraMotion, deblur: bool | None) -> str:
+    """Return the note on camera shake."""
+    way = _WAYS[round(motion.direction / 45) % len(_WAYS)]
+    removed = f"removed camera shake of about {motion.length:.0f} px, mostly {way}"
     return removed if deblur else f"{removed}; --no-deblur keeps it"

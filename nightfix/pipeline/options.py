@@ -34,6 +34,8 @@ class EnhanceOptions:
         How bright the picture is to be; by default the photo is metered.
     deblur : bool or None
         Whether to undo a shake; None undoes one that is found.
+    show_shake : bool
+        Whether to write a picture of the camera's path beside each result of a shaken photo.
     settings : Settings
         Passes, strength, headroom, seed, tile.
     chroma : float or None
@@ -51,6 +53,7 @@ class EnhanceOptions:
     hot_pixels: Literal["auto", "off"] = "auto"
     exposure: ExposureTarget = field(default_factory=ExposureTarget)
     deblur: bool | None = None
+    show_shake: bool = False
     settings: Settings = field(default_factory=Settings)
     chroma: float | None = None
     writing: WriteOptions = field(default_factory=WriteOptions)

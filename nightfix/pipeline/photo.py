@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nightfix.condition import Conditioning, passes
 from nightfix.develop import choose_white_balance
 from nightfix.errors import OutputWriteError
@@ -16,7 +18,8 @@ from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fi
 from nightfix.pipeline.measuring import (
     blend_with_capture,
     measure_photo,
-    shake_note,
+    motion_note,
+    upright_motion,
 )
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.summary import describe, describe_work, precision
@@ -30,10 +33,11 @@ from nightfix.write import (
     check_target,
     make_folder,
     write_results,
+    write_view,
 )
 
 if TYPE_CHECKING:
-    from nightfix.restore import Restorer
+    from nightfix.restore import CameraMotion, Restorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +60,17 @@ class Result:
 
     ``path`` of the photo, ``outputs`` written (or there already, where ``skipped`` says
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
-    (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
-    how many hot pixels were repaired (``hot_pixels``, None if none were looked for), what
-    to know of it (``notes``), what its maker note says (``camera``) and the time it took
-    (``timings``).
+    (``steps``), the camera shake that was removed (``motion``, as seen in the upright picture;
+    None if none was), how many hot pixels were repaired (``hot_pixels``, None if none were
+    looked for), what to know of it (``notes``), what its maker note says (``camera``) and the
+    time it took (``timings``).
     """
 
     path: Path
     outputs: tuple[Path, ...]
     conditioning: Conditioning | None = None
     steps: int = 0
-    shake: float | None = None
+    motion: CameraMotion | None = None
     hot_pixels: int | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
@@ -98,7 +102,7 @@ class Prepared:
     notes: tuple[str, ...]
     timings: Timings
     hot_pixels: int | None = None
-    shake: float | None = None
+    motion: CameraMotion | None = None
 
 
 def output_names(path: str | os.PathLike[str], options: EnhanceOptions) -> dict[Format, Path]:
@@ -272,15 +276,16 @@ def restore(
         announce(f"note: {note}")
     started = time.perf_counter()
     full_strength = replace(options.settings, strength=100.0)
-    shakes: list[float] = []
-    restored = restorer.restore(raw, conditioning, full_strength, progress, shakes.append)
+    found: list[CameraMotion] = []
+    restored = restorer.restore(raw, conditioning, full_strength, progress, found.append)
+    motions = [upright_motion(motion, raw.orientation) for motion in found]
     restored = blend_with_capture(raw, restored, conditioning, options)
     timings = replace(prepared.timings, network=time.perf_counter() - started)
     shaken = replace(
         prepared,
         raw=restored,
-        shake=shakes[0] if shakes else None,
-        notes=prepared.notes + tuple(shake_note(length, options.deblur) for length in shakes),
+        motion=motions[0] if motions else None,
+        notes=prepared.notes + tuple(motion_note(motion, options.deblur) for motion in motions),
         timings=timings,
     )
     return replace(shaken, record=_record(shaken, conditioning, restorer))
@@ -302,7 +307,8 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         deterministic=settings.deterministic,
         deblur=conditioning.blur,
         hot_pixels=prepared.hot_pixels,
-        shake=prepared.shake,
+        shake=None if prepared.motion is None else prepared.motion.length,
+        shake_direction=None if prepared.motion is None else prepared.motion.direction,
         noise=(conditioning.noise.a, conditioning.noise.b),
         computed=f"{restorer.device} {precision(restorer)}",
         fingerprint=prepared.fingerprint,
@@ -329,6 +335,8 @@ def write(prepared: Prepared) -> Result:
         options.writing,
         overwrite=options.overwrite or prepared.incomplete,
     )
+    if options.show_shake and prepared.motion is not None:
+        _write_kernel(next(iter(prepared.targets.values())), prepared.motion, raw.path)
     conditioning = prepared.conditioning
     steps = passes(options.settings, conditioning) if conditioning else 0
     return Result(
@@ -336,9 +344,16 @@ def write(prepared: Prepared) -> Result:
         outputs=tuple(prepared.targets.values()),
         conditioning=conditioning,
         steps=steps,
-        shake=prepared.shake,
+        motion=prepared.motion,
         hot_pixels=prepared.hot_pixels,
         notes=notes,
         camera=raw.metadata.camera,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )
+
+
+def _write_kernel(target: Path, motion: CameraMotion, source: Path) -> None:
+    """Write the path of the camera as a picture beside a result, eight times enlarged."""
+    shown = np.kron(motion.kernel / motion.kernel.max(), np.ones((8, 8), np.float32))
+    picture = np.repeat(np.sqrt(shown)[..., None], 3, 2)
+    write_view(target.with_name(f"{target.stem}_shake.png"), picture, source=source)

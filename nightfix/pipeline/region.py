@@ -22,7 +22,12 @@ from nightfix.condition import Conditioning, ceiling
 from nightfix.develop import develop_raw, orient
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
-from nightfix.pipeline.measuring import blend_with_capture, measure_photo, shake_note
+from nightfix.pipeline.measuring import (
+    blend_with_capture,
+    measure_photo,
+    motion_note,
+    upright_motion,
+)
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import RawImage, Rectangle, read_raw
@@ -129,7 +134,9 @@ def preview(
             with_shake,
             full_strength.settings,
             progress,
-            lambda length: announce(f"note: {shake_note(length, options.deblur)}"),
+            lambda motion: announce(
+                f"note: {motion_note(upright_motion(motion, raw.orientation), options.deblur)}"
+            ),
         )
         _keep(kept, restored.mosaic)
     else:

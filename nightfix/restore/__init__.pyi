@@ -23,6 +23,12 @@ from .motion.kernels import (
     KERNEL_SIZE as KERNEL_SIZE,
 )
 from .motion.kernels import (
+    CameraMotion as CameraMotion,
+)
+from .motion.kernels import (
+    motion_of as motion_of,
+)
+from .motion.kernels import (
     still as still,
 )
 from .network import (

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nightfix.condition import Conditioning, Settings, capture_passes, ceiling, passes
 from nightfix.errors import DeviceMemoryError
-from nightfix.progress import Progress, Shaken, no_progress, no_shake
+from nightfix.progress import Progress, no_progress
 from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
 from nightfix.restore.blending import blend
 from nightfix.restore.device import (
@@ -26,7 +26,7 @@ from nightfix.restore.device import (
 from nightfix.restore.diffusion import exposure_schedule, simulate_exposure
 from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve
 from nightfix.restore.motion.estimate import find_shake
-from nightfix.restore.motion.kernels import shake_length
+from nightfix.restore.motion.kernels import MotionFound, ignore_motion, motion_of
 from nightfix.restore.network import Condition, Denoiser, condition_of
 from nightfix.restore.tiling import (
     FADE,
@@ -122,7 +122,7 @@ class Restorer:
         conditioning: Conditioning,
         settings: Settings | None = None,
         progress: Progress = no_progress,
-        shaken: Shaken = no_shake,
+        moved: MotionFound = ignore_motion,
     ) -> RawImage:
         """Remove noise and shake from a photo and bring it to the target's brightness.
 
@@ -136,8 +136,8 @@ class Restorer:
             Passes, strength, headroom, seed, tile.
         progress : callable
             Called with tiles done and tiles in all.
-        shaken : callable
-            Called with the length of a shake that is undone [mosaic px].
+        moved : callable
+            Called with the motion of the camera where it is undone, in mosaic px of the sensor.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class Restorer:
         capture = torch.from_numpy(packed_planes(raw))
         # The planes are on the mosaic's scale, whose white is not the reference's.
         own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
-        restored = self.restore_packed(capture, conditioning, own, progress, shaken)
+        restored = self.restore_packed(capture, conditioning, own, progress, moved)
         del capture
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
@@ -202,7 +202,7 @@ class Restorer:
         conditioning: Conditioning,
         settings: Settings | None = None,
         progress: Progress = no_progress,
-        shaken: Shaken = no_shake,
+        moved: MotionFound = ignore_motion,
     ) -> Tensor:
         """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
 
@@ -211,7 +211,7 @@ class Restorer:
         capture : Tensor, shape (4, h, w), float32
             Planes in the order of :func:`nightfix.read.bayer.pack_bayer`, black-subtracted, 1.0 =
             white level, finite.
-        conditioning, settings, progress, shaken
+        conditioning, settings, progress, moved
             As for :meth:`restore`.
 
         Returns
@@ -221,7 +221,7 @@ class Restorer:
         """
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio
-        restored = _Frame(self, capture, conditioning, settings, progress).restore(shaken)
+        restored = _Frame(self, capture, conditioning, settings, progress).restore(moved)
         return restored.clamp_(max=min(ratio, 2**settings.headroom))
 
 
@@ -248,7 +248,7 @@ class _Frame:
         """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
-    def restore(self, shaken: Shaken) -> Tensor:
+    def restore(self, moved: MotionFound) -> Tensor:
         """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
         restored, kernel = self._sample()
@@ -258,7 +258,7 @@ class _Frame:
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
         if kernel is not None:
-            shaken(shake_length(kernel[0]))
+            moved(motion_of(kernel[0].numpy()))
             # Saturated samples of a shake are streaks, to be gathered.
             restored = self._without_shake(restored, kernel)
         self.progress(self.done, self.done)

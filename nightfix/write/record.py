@@ -38,8 +38,9 @@ class Record:
         Whether camera shake was to be removed; None where that was left open.
     hot_pixels : int or None
         How many hot, dead and stuck pixels were repaired; None if none were looked for.
-    shake : float or None
-        Length of the camera shake that was removed [px]; None if none was.
+    shake, shake_direction : float or None
+        Length [px] and direction [degrees from horizontal] of the camera shake that was
+        removed; None if none was.
     noise : (float, float) or None
         a and b of variance = a*x + b, with white at 1.
     computed : str
@@ -63,6 +64,7 @@ class Record:
     deblur: bool | None = None
     hot_pixels: int | None = None
     shake: float | None = None
+    shake_direction: float | None = None
     noise: tuple[float, float] | None = None
     computed: str = ""
     fingerprint: str = ""
@@ -127,6 +129,7 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "chroma": _plain_number,
     "headroom": _plain_number,
     "shake": lambda length: f"{length:.1f}",
+    "shake_direction": lambda degrees: f"{degrees:.0f}",
     "noise": lambda pair: f"{pair[0]!r} {pair[1]!r}",
 }
 _PARSERS: dict[str, Callable[[str], Any]] = {
@@ -141,6 +144,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "deblur": _truth,
     "hot_pixels": int,
     "shake": float,
+    "shake_direction": float,
     "noise": _pair,
 }
 

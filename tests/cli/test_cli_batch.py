@@ -14,7 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO
 
+import imageio.v3 as iio
 import jsonschema
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -164,7 +166,7 @@ def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, physi
     monkeypatch.setattr("nightfix.restore.restorer.find_shake", lambda *_, **__: stroke)
     words = (card / "a.dng", "-o", tmp_path, "--ratio", "16", *asked)
     told = run(*words).stderr
-    assert "note: removed camera shake of about 9 px" in told
+    assert "note: removed camera shake of about 9 px, mostly horizontal" in told
     assert ("--no-deblur" in told) == (not asked)
     (card / "100/broken.ARW").unlink()
     assert (
@@ -172,16 +174,33 @@ def test_a_shake_that_was_undone_is_told(run, card, tmp_path, monkeypatch, physi
         in run("-r", card, "-o", tmp_path / "all", *words[3:]).stderr
     )
     said = runner.invoke(app, ["info", str(tmp_path / "a_nightfix.tif")]).stdout
-    assert re.search(r"camera shake: +8\.9 px", said)
+    assert re.search(r"camera shake: +8\.9 px removed, 0 degrees from horizontal", said)
     (result,) = (e for e in events(run(*words, "--json", "--overwrite")) if e["event"] == "result")
     assert result["shake"] == pytest.approx(9, abs=0.1)
-    assert result["steps"] == 3
+    assert (result["steps"], result["shake_direction"]) == (3, 0)
     (result,) = (
         e
         for e in events(run(*words, "--json", "--overwrite", "--no-deblur"))
         if e["event"] == "result"
     )
     assert (result["shake"], result["notes"]) == (None, [])
+
+
+@pytest.mark.parametrize(("shaken", "asked"), [(True, True), (True, False), (False, True)])
+def test_the_camera_s_path_is_shown_where_asked_for(
+    run, card, tmp_path, monkeypatch, physics_alone, shaken, asked
+):
+    stroke = torch.zeros(33, 33)
+    stroke[12:21, 16] = 1 / 9
+    found = stroke if shaken else None
+    monkeypatch.setattr("nightfix.restore.restorer.find_shake", lambda *_, **__: found)
+    run(card / "a.dng", "-o", tmp_path, "--ratio", "16", *(["--show-shake"] if asked else []))
+    picture = tmp_path / "a_nightfix_shake.png"
+    assert picture.exists() == (shaken and asked)
+    if picture.exists():
+        shown = iio.imread(picture)[..., 0]
+        rows, columns = np.nonzero(shown)
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (9 * 8, 8)
 
 
 def test_json_gives_the_hash_of_the_file(run, card):

@@ -160,8 +160,9 @@ def test_a_shake_is_undone_after_the_other_passes(
     asked = dataclasses.replace(conditioning(), blur=wanted)
     raw = synthetic_raw(shape=(96, 96))
     settings, shakes = Settings(steps=steps, headroom=9), []
-    restored = tiny_restorer.restore(raw, asked, settings, shaken=shakes.append).mosaic
-    assert shakes == ([pytest.approx(shake_length(kernel))] if undone else [])
+    restored = tiny_restorer.restore(raw, asked, settings, moved=shakes.append).mosaic
+    lengths = [motion.length for motion in shakes]
+    assert lengths == ([pytest.approx(shake_length(kernel))] if undone else [])
     assert passes == [(-1.0, False)] * steps + [(1.0, True)] * undone
     assert np.allclose(restored, 0.25) == undone
 

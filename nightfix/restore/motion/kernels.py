@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: Side of a kernel [mosaic px].
 KERNEL_SIZE = 33
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMotion:
+    """How the camera moved while the shutter was open.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (side, side), float32
+        Its point-spread function, non-negative, sum 1 [px].
+    length : float
+        Length of the straight stroke that spreads as far [px].
+    direction : float
+        Of its longest axis: 0 is horizontal, 90 vertical, 45 to the upper right [degrees].
+    """
+
+    kernel: NDArray[np.float32] = field(repr=False, compare=False)
+    length: float
+    direction: float
+
+
+#: Called with the motion of a camera that is undone.
+MotionFound = Callable[[CameraMotion], None]
+
+
+def ignore_motion(motion: CameraMotion) -> None:
+    """Do nothing."""
+
+
+def motion_of(kernel: NDArray[np.float32]) -> CameraMotion:
+    """Describe a kernel, non-negative, sum 1, its centroid in the middle."""
+    contiguous = np.ascontiguousarray(kernel, np.float32)
+    deviation, axis = kernel_axis(torch.from_numpy(contiguous))
+    return CameraMotion(contiguous, math.sqrt(12) * deviation, math.degrees(axis))
 
 
 def still(batch: int = 1, side: int = KERNEL_SIZE) -> Tensor:

@@ -20,8 +20,12 @@ from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_le
 #: Side of the squares that lights are cut out in [mosaic px].
 _PATCH = 64
 
-#: Peaks that are looked at, brightest first, and lights that the kernel is fitted to, at most.
-_PEAKS, _LIGHTS = 256, 8
+#: Peaks that are looked at, brightest first, and lights that the kernel is fitted to: so many at
+#: most, and at least.
+_PEAKS, _LIGHTS, _FEWEST = 256, 8, 3
+
+#: Brightness of a light over what is around it and the noise, at least.
+_CONTRAST = 4.0
 
 #: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
 _RADII, _BEGINNINGS = (0.6, 1.5, 2.5), 3
@@ -53,7 +57,7 @@ _STILL_MARGIN = 1.12
 _EXPLAINED, _WITNESSES = 0.6, 2
 
 #: Shortest shake that is told from a lens's blur [mosaic px].
-_SHORTEST = 3.0
+_SHORTEST = 3.3
 
 #: Samples that a kernel fills, at most: by its length, and of the shortest.
 _FILLED, _FILLED_AT_LEAST = 4.5, 4.0
@@ -113,7 +117,7 @@ def kernel_from_lights(
     streaks are chosen and modeled otherwise.
     """
     places = _find_lights(picture, math.sqrt(a * ratio * float(picture.mean()) + b * ratio**2))
-    if len(places) < 2:
+    if len(places) < _FEWEST:
         return None
     lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
     with torch.enable_grad():
@@ -147,7 +151,7 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
     )
     inside = torch.zeros_like(peaks)
     inside[..., reach : height - reach, reach : width - reach] = True
-    found = []
+    found, widths = [], list[float]()
     brightest = (smooth * (peaks & inside))[0, 0].flatten().topk(min(_PEAKS, luma.numel()))
     for value, at in zip(*(part.tolist() for part in brightest), strict=True):
         if not value:
@@ -163,12 +167,28 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
         place = torch.arange(2 * reach, dtype=light.dtype)
         row = float((energy.sum(1) * place).sum()) / total
         column = float((energy.sum(0) * place).sum()) / total
+        contrast = float(light.max()) / (float(ground[0, 0, y, x]) + noise + 1e-3)
+        if contrast < _CONTRAST:
+            continue
         wide = F.max_pool2d(core.to(light.dtype)[None, None], 7, 1, 3)[0, 0]
         alone = total / (total + float((light * (1 - wide)).sum()))
-        contrast = float(light.max()) / (float(ground[0, 0, y, x]) + noise + 1e-3)
+        widths.append(2 * math.sqrt(12) * _deviation(energy / total, row, column))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
         found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
+    # Nothing is smaller than a shake; a single one may be a hot pixel.
+    if len(found) < _FEWEST or sorted(widths)[1] < _SHORTEST:
+        return []
     return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
+
+
+def _deviation(light: Tensor, row: float, column: float) -> float:
+    """Return the standard deviation of a light along its longest axis, about its place."""
+    place = torch.arange(light.shape[0], dtype=light.dtype)
+    down, along = place - row, place - column
+    rows = float((light.sum(1) * down.square()).sum())
+    columns = float((light.sum(0) * along.square()).sum())
+    both = float((light * down[:, None] * along).sum())
+    return math.sqrt((rows + columns) / 2 + math.hypot((rows - columns) / 2, both))
 
 
 def _connected(mask: Tensor, light: Tensor) -> Tensor:
