@@ -76,6 +76,7 @@ def result_event(result: Result) -> Event:
         steps=result.steps,
         shake=None if result.shake is None else round(result.shake, 1),
         hot_pixels=result.hot_pixels,
+        levels=None if result.levels is None else dataclasses.asdict(result.levels),
         notes=list(result.notes),
         camera={
             name: None if value == "" else value

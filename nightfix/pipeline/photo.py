@@ -19,6 +19,7 @@ from nightfix.pipeline.measuring import (
     shake_note,
 )
 from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.sensor import Levels, levels_of
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import CameraSettings, RawImage, read_raw
@@ -58,8 +59,8 @@ class Result:
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the length of the shake that was undone (``shake`` [px], None if none was),
     how many hot pixels were repaired (``hot_pixels``, None if none were looked for), what
-    to know of it (``notes``), what its maker note says (``camera``) and the time it took
-    (``timings``).
+    to know of it (``notes``), what its maker note says (``camera``), the sensor's levels
+    (``levels``, None if it was skipped) and the time it took (``timings``).
     """
 
     path: Path
@@ -71,6 +72,7 @@ class Result:
     skipped: bool = False
     notes: tuple[str, ...] = ()
     camera: CameraSettings = CameraSettings()
+    levels: Levels | None = None
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -85,7 +87,8 @@ class Prepared:
 
     ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
     results which were cut off are there, and ``fingerprint`` is recorded in the new ones.
-    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored.
+    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored;
+    ``levels`` are the sensor's.
     """
 
     options: EnhanceOptions
@@ -95,6 +98,7 @@ class Prepared:
     fingerprint: str
     conditioning: Conditioning | None
     record: Record
+    levels: Levels
     notes: tuple[str, ...]
     timings: Timings
     hot_pixels: int | None = None
@@ -236,6 +240,7 @@ def prepare(
         fingerprint=fingerprint,
         conditioning=measured.conditioning if measured else None,
         record=Record(fingerprint=fingerprint),
+        levels=levels_of(raw, measured.conditioning if measured else None),
         hot_pixels=measured.hot_pixels if measured else None,
         notes=measured.notes if measured else (),
         timings=Timings(read=time.perf_counter() - started),
@@ -246,7 +251,8 @@ def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
     try:
         return settings_fingerprint(path, options, weights)
     except OSError:
-        read_raw(path)  # which raises the precise error
+        for name in (path, *options.dark):
+            read_raw(name)  # which raises the precise error
         raise
 
 
@@ -302,6 +308,8 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         deterministic=settings.deterministic,
         deblur=conditioning.blur,
         hot_pixels=prepared.hot_pixels,
+        black="" if prepared.options.black == "masked" else prepared.options.black,
+        dark=", ".join(Path(name).name for name in prepared.options.dark),
         shake=prepared.shake,
         noise=(conditioning.noise.a, conditioning.noise.b),
         computed=f"{restorer.device} {precision(restorer)}",
@@ -340,5 +348,6 @@ def write(prepared: Prepared) -> Result:
         hot_pixels=prepared.hot_pixels,
         notes=notes,
         camera=raw.metadata.camera,
+        levels=prepared.levels,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )
