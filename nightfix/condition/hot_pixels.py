@@ -48,8 +48,8 @@ class Evidence(NamedTuple):
 
 #: For a photo of which nothing is known, and for one that has many hot pixels: there a sample that
 #: stands out is more likely to be another one than detail.
-_OF_ANY = Evidence(range=1.5, texture=0.5, rise=0.08, second=0.2, brightest=0.3, error=12.0)
-_OF_MANY = Evidence(range=0.5, texture=0.5, rise=0.15, second=0.5, brightest=2.0, error=6.0)
+_OF_ANY = Evidence(range=1.5, texture=0.5, rise=0.08, second=0.2, brightest=0.3, error=16.0)
+_OF_MANY = Evidence(range=0.5, texture=0.5, rise=0.15, second=0.5, brightest=2.0, error=8.0)
 
 #: How far a sample stands out of its own plane's neighbors, at least, and is from what those around
 #: it say [standard deviations of the noise].
@@ -141,11 +141,11 @@ def mend_hot_pixels(
     columns and where there are too many to learn for each, it is the median of the
     eight nearest of its own plane that are not defective themselves, of 24 where all eight are.
 
-    A sample that is within 5 standard deviations of the noise of that, or within 12 times the
+    A sample that is within 5 standard deviations of the noise of that, or within 16 times the
     error that the rule makes around it, was detail and stays.
 
     Where there are more than a thousand in a million, they are looked for once more in the
-    mended mosaic, and with less evidence: E > w / 2, rise < 0.15 E, 6 times the error are
+    mended mosaic, and with less evidence: E > w / 2, rise < 0.15 E, 8 times the error are
     enough then, and two beside it may be hot.
 
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a

@@ -48,6 +48,9 @@ _OF_NOISE, _OF_TEXTURE = 30.0, 0.03
 #: Samples of each site from which the former is learned, and samples worked on at once.
 _LEARNED_FROM, _AT_ONCE = 8000, 512
 
+#: Errors count by at most this many of their median.
+_OUTLIER = 5.0
+
 #: How far beyond the range of its own plane's neighbors an estimate may lie, in units of it.
 _BEYOND = 0.5
 
@@ -90,7 +93,8 @@ def estimate_samples(
     (weighted by a Gaussian of 7 px, without those that are flagged or have the sample itself among
     theirs) plus a penalty on their distance from the weights of the whole photo. The
     estimate is cut half a range beyond the range of the eight nearest of its plane. The error is
-    the root of the weighted mean square around it.
+    the root of the weighted mean square around it, of which single ones count by at most five
+    times the median.
 
     References
     ----------
@@ -193,7 +197,10 @@ def _estimate(
     learned = np.linalg.solve(gram, (wanted + prior * common)[..., None])[..., 0]
     wrong = targets - np.matmul(features, learned[..., None])[..., 0]
     total = np.maximum(weights.sum(1), 1e-6)
-    error = np.sqrt((weights * wrong**2).sum(1) / total)
+    squared = wrong**2
+    # Another defect nearby, not known yet, is no error of the rule.
+    squared = np.minimum(squared, _OUTLIER**2 * np.median(squared, 1, keepdims=True))
+    error = np.sqrt((weights * squared).sum(1) / total)
     value = mean + (here * learned).sum(1)
     near = here[:, : len(_GROUPS[0])] + mean[:, None]
     low, high = near.min(1), near.max(1)
