@@ -9,7 +9,7 @@ In one call, from file to file::
 
 Step by step, with the photo in memory::
 
-    raw = nightfix.read_raw("photo.ARW")
+    raw = nightfix.correct_black(nightfix.read_raw("photo.ARW"))
     raw, hot_pixels = nightfix.mend_hot_pixels(raw)
     conditioning = nightfix.condition_raw(raw)
     restored = nightfix.Restorer().restore(raw, conditioning)

@@ -12,6 +12,7 @@ from .pipeline import EnhanceOptions as EnhanceOptions
 from .pipeline import Result as Result
 from .pipeline import enhance as enhance
 from .read import RawImage as RawImage
+from .read import correct_black as correct_black
 from .read import raw_from_array as raw_from_array
 from .read import read_raw as read_raw
 from .restore import Restorer as Restorer

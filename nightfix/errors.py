@@ -92,6 +92,14 @@ class MissingMetadataError(InputError):
         self.path = path
 
 
+class DarkFrameError(InputError):
+    """A dark frame is not dark, or does not fit."""
+
+    def __init__(self, path: Path, what: str, hint: str) -> None:
+        super().__init__(f"{path}: {what}", hint)
+        self.path = path
+
+
 class CropError(InputError):
     """A region is not in the picture."""
 

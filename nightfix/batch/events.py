@@ -77,6 +77,7 @@ def result_event(result: Result) -> Event:
         shake=None if result.motion is None else round(result.motion.length, 1),
         shake_direction=None if result.motion is None else round(result.motion.direction),
         hot_pixels=result.hot_pixels,
+        levels=None if result.levels is None else dataclasses.asdict(result.levels),
         notes=list(result.notes),
         camera={
             name: None if value == "" else value

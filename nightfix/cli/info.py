@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from nightfix.cli.boundary import finish
 from nightfix.cli.console import printable
 from nightfix.condition import (
     Settings,
+    clipped_share,
     condition_raw,
     format_exposure_time,
     mend_hot_pixels,
     passes,
 )
 from nightfix.errors import NightFixError
-from nightfix.pipeline import ORIGINS, camera_name
-from nightfix.read import RawImage, read_raw
+from nightfix.pipeline import ORIGINS, camera_name, levels_of, say_black, say_saturation
+from nightfix.read import RawImage, correct_black, read_raw
 from nightfix.write import Record, record_of_file
 
 
@@ -111,7 +111,6 @@ def _photo(raw: RawImage) -> dict[str, str]:
         )
         or unknown,
         "exposure": f"{raw.baseline_exposure:+.3g} EV in BaselineExposure",
-        "clipped": f"{100 * float(np.mean(raw.mosaic >= 0.999)):.3g} % of the samples",
     }
 
 
@@ -139,10 +138,15 @@ _LIGHTS = {0: "unknown light", 17: "standard light A", 21: "D65", 23: "D50", 3: 
 
 def _plan(raw: RawImage) -> dict[str, str]:
     """Return what would be done."""
-    raw, repaired = mend_hot_pixels(raw)
+    as_read = levels_of(raw, None)
+    raw, repaired = mend_hot_pixels(correct_black(raw))
     conditioning = condition_raw(raw)
     noise, amplification = conditioning.noise, conditioning.amplification
+    saturation = say_saturation(levels_of(raw, conditioning))
     rows = {
+        "black": say_black(as_read),
+        "saturation": saturation or "not seen in this photo",
+        "clipped": f"{100 * clipped_share(raw, conditioning.saturation):.3g} % of the samples",
         "noise": _noise(noise.a, noise.b),
         "noise source": {
             "tag": "NoiseProfile of the file",

@@ -50,6 +50,13 @@ class ColorSpaceChoice(str, Enum):
     rec2020 = "rec2020"
 
 
+class BlackChoice(str, Enum):
+    """What ``--black`` takes."""
+
+    masked = "masked"
+    stated = "stated"
+
+
 class HotPixelsChoice(str, Enum):
     """What ``--hot-pixels`` takes."""
 
@@ -264,6 +271,26 @@ DeblurOption = Annotated[
         "--deblur/--no-deblur",
         group=RESTORATION,
         help="Always remove camera shake, or never. (default: only where it is found)",
+    ),
+]
+BlackOption = Annotated[
+    BlackChoice,
+    option(
+        "--black",
+        group=RESTORATION,
+        help="Black level: that of masked pixels around the picture, where there are any, or as "
+        "the file states it.",
+    ),
+]
+DarkOption = Annotated[
+    list[Path],
+    option(
+        "--dark",
+        group=RESTORATION,
+        metavar="FRAME",
+        help="Dark frame, taken with the cap on; can be given several times. Its hot pixels are "
+        "mended; glow and pattern are subtracted if it was exposed as the photo was.",
+        show_default=False,
     ),
 ]
 HotPixelsOption = Annotated[

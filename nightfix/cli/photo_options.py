@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import wraps
 from typing import Any, get_type_hints
 
@@ -13,7 +13,10 @@ import typer
 from nightfix.cli.options import (
     DEFAULTS,
     SETTINGS,
+    BlackChoice,
+    BlackOption,
     ChromaOption,
+    DarkOption,
     DeblurOption,
     DeterministicOption,
     DeviceOption,
@@ -47,6 +50,8 @@ class PhotoOptions:
     strength: StrengthOption = SETTINGS.strength
     chroma: ChromaOption = DEFAULTS.chroma
     deblur: DeblurOption = DEFAULTS.deblur
+    black: BlackOption = BlackChoice.masked
+    dark: DarkOption = field(default_factory=list)
     hot_pixels: HotPixelsOption = HotPixelsChoice.auto
     seed: SeedOption = SETTINGS.seed
     deterministic: DeterministicOption = SETTINGS.deterministic
@@ -67,6 +72,8 @@ class PhotoOptions:
             options,
             exposure=self._exposure(),
             deblur=self.deblur,
+            black=self.black.value,
+            dark=tuple(self.dark),
             hot_pixels=self.hot_pixels.value,
             settings=Settings(
                 steps=self.steps,
@@ -89,6 +96,10 @@ class PhotoOptions:
         return ExposureTarget(ratio=ratio, ev=self.ev, exposure_time=self.target_exposure)
 
 
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default_factory is MISSING else option.default_factory()
+
+
 def with_photo_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of :class:`PhotoOptions` in the place of its ``photo``.
 
@@ -101,7 +112,7 @@ def with_photo_options(command: Callable[..., None]) -> Callable[..., None]:
     for parameter in inspect.signature(command).parameters.values():
         if parameter.name == "photo":
             parameters += [
-                inspect.Parameter(f.name, kind, default=f.default, annotation=shared[f.name])
+                inspect.Parameter(f.name, kind, default=_default(f), annotation=shared[f.name])
                 for f in fields(PhotoOptions)
             ]
         else:

@@ -34,6 +34,15 @@ from .conditioning import (
 from .conditioning import (
     passes as passes,
 )
+from .dark import (
+    DarkFrames as DarkFrames,
+)
+from .dark import (
+    read_dark_frames as read_dark_frames,
+)
+from .dark import (
+    subtract_dark as subtract_dark,
+)
 from .hot_pixels import (
     mend_hot_pixels as mend_hot_pixels,
 )
@@ -42,4 +51,16 @@ from .noise import (
 )
 from .noise import (
     choose_noise as choose_noise,
+)
+from .saturation import (
+    clipped_share as clipped_share,
+)
+from .saturation import (
+    find_saturation as find_saturation,
+)
+from .saturation import (
+    saturated_to_white as saturated_to_white,
+)
+from .saturation import (
+    saturation_dn as saturation_dn,
 )

@@ -15,6 +15,7 @@ from nightfix.condition.amplification import (
     choose_amplification,
 )
 from nightfix.condition.noise import NoiseModel, choose_noise
+from nightfix.condition.saturation import UNSEEN, Saturation, find_saturation
 from nightfix.read import RawImage
 
 
@@ -30,6 +31,8 @@ class Conditioning:
         Noise of the capture, variance = a*x + b with 1.0 = white level, and its source.
     warning : str
         A sentence where the noise model and the photo disagree, else empty.
+    saturation : tuple of four float or None
+        Where the planes (``R, Gr, Gb, B``) are cut [white]; None where the photo does not show.
     blur : bool or None
         Whether a shake is to be undone; None undoes one that is found.
     shake : ndarray, shape (33, 33), or None
@@ -39,6 +42,7 @@ class Conditioning:
     amplification: Amplification
     noise: NoiseModel
     warning: str = ""
+    saturation: Saturation = UNSEEN
     blur: bool | None = None
     shake: NDArray[np.float32] | None = field(default=None, compare=False)
 
@@ -145,7 +149,13 @@ def condition_raw(
     amplification = choose_amplification(raw, target)
     noise, warning = choose_noise(raw)
     warning = "; ".join(filter(None, (warning, _reduced_in_camera(raw))))
-    return Conditioning(amplification=amplification, noise=noise, warning=warning, blur=deblur)
+    return Conditioning(
+        amplification=amplification,
+        noise=noise,
+        warning=warning,
+        saturation=find_saturation(raw, noise),
+        blur=deblur,
+    )
 
 
 def _reduced_in_camera(raw: RawImage) -> str:

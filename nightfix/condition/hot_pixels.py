@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nightfix.condition.mending import estimate_samples
 from nightfix.condition.noise import NoiseModel, choose_noise
+from nightfix.condition.saturation import find_saturation
 from nightfix.parallel import in_parallel
 from nightfix.read import RawImage, finite
 
@@ -25,21 +27,45 @@ Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
 Offsets = tuple[tuple[int, int], ...]
 
-#: How far a sample stands out of its own plane's neighbors, at least: in standard deviations of
-#: the noise, in units of the range of those neighbors, and of what stands out around it anyhow.
-_STANDS_OUT, _OUT_OF_RANGE, _OUT_OF_TEXTURE = 8.0, 2.0, 2.0
+
+class Evidence(NamedTuple):
+    """What it takes to call a sample hot.
+
+    How far it stands out of its own plane's neighbors, in units of their range (``range``) and of
+    what stands out around it anyhow (``texture``); the shares of that by which those beside it may
+    rise in any case (``rise``), and the second brightest and the brightest of them (``second``,
+    ``brightest``); and how far it is from what those around it say, in units of the error of that
+    rule around it (``error``).
+    """
+
+    range: float
+    texture: float
+    rise: float
+    second: float
+    brightest: float
+    error: float
+
+
+#: For a photo of which nothing is known, and for one that has many hot pixels: there a sample that
+#: stands out is more likely to be another one than detail.
+_OF_ANY = Evidence(range=1.5, texture=0.5, rise=0.08, second=0.2, brightest=0.3, error=16.0)
+_OF_MANY = Evidence(range=0.5, texture=0.5, rise=0.15, second=0.5, brightest=2.0, error=8.0)
+
+#: How far a sample stands out of its own plane's neighbors, at least, and is from what those around
+#: it say [standard deviations of the noise].
+_STANDS_OUT, _FAR_OFF = 8.0, 5.0
 
 #: Which of the samples around it tells that last, counted from the one that stands out most.
 _SIXTH = 6
 
 #: Share of a point of light that the samples beside it have of it, at least: that of a Gaussian
-#: with sigma 0.6 px, as a lens's smallest is; shares between which it is told from a defect,
-#: and how many standard deviations of the noise are left for a star's own.
-_OF_A_STAR, _LEAST, _MOST, _OF_ITS_NOISE = 0.25, 0.08, 0.2, 3.0
+#: with sigma 0.6 px, as a lens's smallest is; largest share by which it is told from a defect,
+#: that of a line, and how many standard deviations of the noise are left for a star's own.
+_OF_A_STAR, _MOST, _LEAST, _OF_ITS_NOISE = 0.25, 0.2, 0.08, 3.0
 
-#: What the second brightest and the brightest sample beside a defect may have of its excess; the
-#: brightest may be hot itself where the second has next to nothing.
-_SECOND, _BRIGHTEST, _NOTHING = 0.2, 0.3, 0.02
+#: What the second brightest sample beside a defect has of its excess where it has next to nothing;
+#: then the brightest may be hot itself.
+_NOTHING = 0.02
 
 #: Share of the photo's samples that count as its highlights, how near to them a sample belongs to
 #: them, and how far it has to stand out there, in units of its neighbors' level.
@@ -52,11 +78,14 @@ _CROSSTALK, _ERRORS, _ERROR_OF_NOISE = 0.01, 3.0, 0.7
 #: What a dead sample has of its neighbors' light, at most.
 _DEAD = 0.5
 
-#: Value from which a sample is saturated and can rise no further [white].
+#: Share of the level at which the sensor stops from which a sample can rise no further.
 _SATURATED = 0.9
 
 #: Share of defective samples from which they are looked for a second time.
 _MANY = 1e-3
+
+#: Most samples for each of which a rule of its own is learned, and how often.
+_MOST_LEARNED, _ROUNDS = 60_000, 2
 
 #: Rows that are looked at at once, and samples of a row or column that are judged as a line [px].
 _ROWS = 64
@@ -84,7 +113,9 @@ _BESIDE = (((0, -1), (0, 1)), ((-1, 0), (1, 0)))
 _AROUND = (((-2, -1), (-2, 1), (2, -1), (2, 1)), ((-1, -2), (-1, 2), (1, -2), (1, 2)))
 
 
-def mend_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> tuple[RawImage, int]:
+def mend_hot_pixels(
+    raw: RawImage, noise: NoiseModel | None = None, known: Flags | None = None
+) -> tuple[RawImage, int]:
     """Replace hot, dead and stuck samples by what their neighbors have.
 
     Parameters
@@ -93,6 +124,8 @@ def mend_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> tuple[Raw
         The photo as read.
     noise : NoiseModel or None
         Its noise; None chooses it.
+    known : ndarray, shape (H, W), bool, or None
+        Samples that are known to be defective, of dark frames.
 
     Returns
     -------
@@ -103,42 +136,88 @@ def mend_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> tuple[Raw
 
     Notes
     -----
-    A sample becomes the median of the eight nearest of its own plane that are not defective
-    themselves, of 24 where all eight are.
+    A sample becomes what the samples around it, of all colors, say by a rule that is learned
+    near it (:func:`nightfix.condition.mending.estimate_samples`). First, and in stuck rows and
+    columns and where there are too many to learn for each, it is the median of the
+    eight nearest of its own plane that are not defective themselves, of 24 where all eight are.
+
+    A sample that is within 5 standard deviations of the noise of that, or within 16 times the
+    error that the rule makes around it, was detail and stays.
 
     Where there are more than a thousand in a million, they are looked for once more in the
-    mended mosaic.
+    mended mosaic, and with less evidence: E > w / 2, rise < 0.15 E, 8 times the error are
+    enough then, and two beside it may be hot.
 
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a
     lens does with light: there nothing is looked for.
     """
     noise = noise or choose_noise(raw)[0]
     flags = find_hot_pixels(raw, noise)
-    mended = _mended(raw, flags)
+    if known is not None:
+        flags |= known
+    mended, flags = _mended(raw, flags, noise, _OF_ANY, known)
     if flags.mean() > _MANY:
         # Those that hid each other.
-        flags |= find_hot_pixels(mended, noise)
-        mended = _mended(raw, flags)
+        flags = flags | find_hot_pixels(mended, noise, _OF_MANY)
+        mended, flags = _mended(raw, flags, noise, _OF_MANY, known)
     return mended, int(np.count_nonzero(flags))
 
 
-def _mended(raw: RawImage, flags: Flags) -> RawImage:
-    """Return a photo with estimates for the flagged samples; itself where there are none."""
+def _mended(
+    raw: RawImage,
+    flags: Flags,
+    noise: NoiseModel,
+    evidence: Evidence,
+    known_to_be: Flags | None = None,
+) -> tuple[RawImage, Flags]:
+    """Return a photo with estimates for the flagged samples that are confirmed, and these.
+
+    The photo itself where there are none.
+    """
     rows, columns = np.nonzero(flags)
     if not len(rows):
-        return raw
+        return raw, flags
     mosaic = raw.mosaic.copy()
     mosaic[rows, columns] = _estimates(finite(raw.mosaic), flags, rows, columns)
-    return replace(raw, mosaic=mosaic)
+    apart = ~(_in_a_line(flags)[rows, columns])
+    places = rows[apart], columns[apart]
+    if len(places[0]) <= _MOST_LEARNED:
+        known = finite(mosaic)
+        for _ in range(_ROUNDS):  # the second time from better neighbors
+            estimate = estimate_samples(known, flags, places, (noise.a, noise.b))
+            known[places] = estimate.value
+        mosaic[places] = known[places]
+        captured = finite(raw.mosaic)[places]
+        s = np.sqrt(noise.a * np.maximum(estimate.value, 0) + noise.b)
+        away = np.hypot(_FAR_OFF * s, evidence.error * estimate.error)
+        detail = np.abs(captured - estimate.value) <= away
+        if known_to_be is not None:
+            detail &= ~known_to_be[places]
+        kept = places[0][detail], places[1][detail]
+        mosaic[kept] = captured[detail]
+        flags = flags.copy()
+        flags[kept] = False
+    return (replace(raw, mosaic=mosaic) if flags.any() else raw), flags
 
 
-def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
+def _in_a_line(flags: Flags) -> Flags:
+    """Tell which samples are in rows or columns that are flagged as a whole."""
+    rows, columns = (flags.mean(axis) >= _OF_A_LINE for axis in (1, 0))
+    lines: Flags = rows[:, None] | columns[None]
+    return lines
+
+
+def find_hot_pixels(
+    raw: RawImage, noise: NoiseModel | None = None, evidence: Evidence = _OF_ANY
+) -> Flags:
     """Find samples that no light explains, under the photo's noise.
 
     Parameters
     ----------
     raw, noise
         As for :func:`mend_hot_pixels`.
+    evidence : Evidence
+        What it takes to call a sample hot; the figures below are those of the default.
 
     Returns
     -------
@@ -152,7 +231,7 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 
         E = x - n,    n = the second largest n_k,    w = n - the second smallest n_k
 
-    a sample is hot if E > 8 s, E > 2 w, E > 2 t, and what is beside it does not rise with it.
+    a sample is hot if E > 8 s, E > 1.5 w, E > t / 2, and what is beside it does not rise with it.
     (Green has a second n, that of its four neighbors in the other green plane; the larger
     counts.) t is what samples stand out by around it anyhow, the sixth largest of 80. With the
     four samples y_j above, below, left and right, m_j the median of the four nearest of the
@@ -180,7 +259,7 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
     mosaic = finite(raw.mosaic)
 
     def look(part: slice) -> tuple[Flags, Flags, Flags]:
-        return _look(_block(mosaic, part), sensor)
+        return _look(_block(mosaic, part), sensor, evidence)
 
     parts = list(_parts(mosaic.shape[0]))
     columns = np.empty((len(parts), mosaic.shape[1]), np.bool_)
@@ -196,7 +275,8 @@ def find_hot_pixels(raw: RawImage, noise: NoiseModel | None = None) -> Flags:
 class _Sensor(NamedTuple):
     """What is known of a sensor: its noise, and by site (row % 2, column % 2) the rest.
 
-    ``highlights`` is the level from which a sample is near the photo's brightest [white];
+    ``highlights`` is the level from which a sample is near the photo's brightest, ``saturated``
+    that from which it can rise no further [white];
     ``gains`` are those of the white balance, shape (2, 2); ``green`` is True where the site's
     diagonal neighbors have its own color.
     """
@@ -204,6 +284,7 @@ class _Sensor(NamedTuple):
     a: float
     b: float
     highlights: float
+    saturated: float
     gains: Mosaic
     green: Flags
 
@@ -219,6 +300,7 @@ class _Sensor(NamedTuple):
             b=noise.b,
             highlights=_NEAR_THEM
             * float(np.quantile(finite(raw.mosaic[::5, ::7]), 1 - _HIGHLIGHTS)),
+            saturated=_SATURATED * min([1.0, *filter(None, find_saturation(raw, noise))]),
             gains=np.array([of_color[name] for name in names], np.float32).reshape(2, 2),
             green=np.array([name == "G" for name in names]).reshape(2, 2),
         )
@@ -232,12 +314,12 @@ def _block(mosaic: Mosaic, part: slice) -> Mosaic:
     return np.pad(mosaic[first:last], (margins, (_REACH, _REACH)), "reflect")
 
 
-def _look(block: Mosaic, sensor: _Sensor) -> tuple[Flags, Flags, Flags]:
+def _look(block: Mosaic, sensor: _Sensor, evidence: Evidence) -> tuple[Flags, Flags, Flags]:
     """Find the defects of a block, whose margins are cut off: samples, rows and columns."""
-    above, below = _standing_out(block)
+    above, below = standing_out(block)
     texture = np.maximum(above, below)
-    flags, rows, columns = _bright(block, above, texture, sensor, sign=1)
-    dark = _bright(-block, below, texture, sensor, sign=-1)
+    flags, rows, columns = _bright(block, above, texture, sensor, evidence, sign=1)
+    dark = _bright(-block, below, texture, sensor, _OF_ANY, sign=-1)
     return flags | dark[0], rows | dark[1], columns | dark[2]
 
 
@@ -247,7 +329,7 @@ def _shifted(block: Mosaic, y: int, x: int, margin: int = 2) -> Mosaic:
     return block[margin + y : height - margin + y, margin + x : width - margin + x]
 
 
-def _standing_out(block: Mosaic) -> tuple[Mosaic, Mosaic]:
+def standing_out(block: Mosaic) -> tuple[Mosaic, Mosaic]:
     """Return how far samples are above and below their own plane's, without a margin of 2 px.
 
     Above the smaller of two: the larger of those left and right, and of those above and below;
@@ -263,7 +345,13 @@ def _standing_out(block: Mosaic) -> tuple[Mosaic, Mosaic]:
 
 
 def _bright(
-    block: Mosaic, excess: Mosaic, texture: Mosaic, sensor: _Sensor, *, sign: int
+    block: Mosaic,
+    excess: Mosaic,
+    texture: Mosaic,
+    sensor: _Sensor,
+    evidence: Evidence,
+    *,
+    sign: int,
 ) -> tuple[Flags, Flags, Flags]:
     """Find samples, rows and columns that are too bright.
 
@@ -280,7 +368,7 @@ def _bright(
     flags = np.zeros_like(stands_out)
     rows, columns = np.nonzero(stands_out)
     if len(rows):
-        alone = _alone(block, texture, (rows, columns), sensor, sign)
+        alone = _alone(block, texture, (rows, columns), sensor, evidence, sign)
         flags[rows[alone], columns[alone]] = True
     down, across = _lines(block, stands_out), _lines(block.T, stands_out.T)
     stuck_rows: Flags = across.mean(0) >= _OF_A_LINE
@@ -293,8 +381,13 @@ def _gather(block: Mosaic, rows: Places, columns: Places, offsets: Offsets) -> M
     return np.stack([block[_REACH + rows + y, _REACH + columns + x] for y, x in offsets])
 
 
-def _alone(
-    block: Mosaic, texture: Mosaic, places: tuple[Places, Places], sensor: _Sensor, sign: int
+def _alone(  # noqa: PLR0917  every one is of a kind of its own
+    block: Mosaic,
+    texture: Mosaic,
+    places: tuple[Places, Places],
+    sensor: _Sensor,
+    evidence: Evidence,
+    sign: int,
 ) -> Flags:
     """Tell which of the samples at some places no light explains; see :func:`find_hot_pixels`.
 
@@ -316,16 +409,16 @@ def _alone(
         0,
     )
     rise = (rises[1] + rises[2]) / 2
-    most = np.maximum(_LEAST * excess, _OF_A_STAR * excess - _OF_ITS_NOISE * noise)
+    most = np.maximum(evidence.rise * excess, _OF_A_STAR * excess - _OF_ITS_NOISE * noise)
     most = np.minimum(most, _MOST * excess)
-    alone: Flags = excess > np.maximum(_STANDS_OUT * noise, _OUT_OF_RANGE * spread)
-    alone &= (rise < most) & (rises[2] < _SECOND * excess)
+    alone: Flags = excess > np.maximum(_STANDS_OUT * noise, evidence.range * spread)
+    alone &= (rise < most) & (rises[2] < evidence.second * excess)
     nothing = np.maximum(_NOTHING * excess, _OF_ITS_NOISE * noise)
     paired: Flags = rises[2] < nothing
-    alone &= paired | (rises[3] < _BRIGHTEST * excess)
+    alone &= paired | (rises[3] < evidence.brightest * excess)
     if sign > 0:
         beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)[-2]
-        alone &= beside < _SATURATED
+        alone &= beside < sensor.saturated
         dim: Flags = beside < sensor.highlights
         alone &= dim | (excess > _OUT_OF_HIGHLIGHTS * level)
     left = np.flatnonzero(alone)
@@ -334,7 +427,7 @@ def _alone(
     )
     anyhow = np.partition(around, -_SIXTH, 0)[-_SIXTH]
     error = np.hypot(_ERROR_OF_NOISE * noise[left], anyhow)
-    alone[left] = (excess[left] > _OUT_OF_TEXTURE * anyhow) & (
+    alone[left] = (excess[left] > evidence.texture * anyhow) & (
         rise[left] < _CROSSTALK * excess[left] + _ERRORS * error
     )
     return alone

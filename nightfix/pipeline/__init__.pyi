@@ -38,6 +38,21 @@ from .region import (
 from .region import (
     side_by_side as side_by_side,
 )
+from .sensor import (
+    Levels as Levels,
+)
+from .sensor import (
+    levels_of as levels_of,
+)
+from .sensor import (
+    mend_sensor as mend_sensor,
+)
+from .sensor import (
+    say_black as say_black,
+)
+from .sensor import (
+    say_saturation as say_saturation,
+)
 from .summary import (
     ORIGINS as ORIGINS,
 )

@@ -26,7 +26,7 @@ ResultState = Literal["absent", "done", "incomplete", "different", "unrelated"]
 _IDENTITY = 1 << 16
 
 #: Options that decide where results go, not their pixels.
-_NOT_IN_PIXELS = ("output", "formats", "suffix", "overwrite", "show_shake")
+_NOT_IN_PIXELS = ("dark", "output", "formats", "suffix", "overwrite", "show_shake")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
 
@@ -53,6 +53,18 @@ def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> s
     OSError
         If the photo cannot be read, or is no file.
     """
+    decisive: dict[str, Any] = {
+        "photo": _identity(path),
+        "options": _changed(options),
+        "weights": weights if options.restore else "",
+    }
+    if options.dark and options.restore:
+        decisive["dark"] = [_identity(Path(name)) for name in options.dark]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(path: Path) -> list[int | str]:
+    """Return a file's size and a hash of both its ends."""
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is no file")
     with path.open("rb") as file:
@@ -61,12 +73,7 @@ def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> s
         ends = file.read(_IDENTITY)
         file.seek(max(0, size - _IDENTITY))
         ends += file.read()
-    decisive = {
-        "photo": [size, hashlib.sha256(ends).hexdigest()],
-        "options": _changed(options),
-        "weights": weights if options.restore else "",
-    }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return [size, hashlib.sha256(ends).hexdigest()]
 
 
 def _changed(options: EnhanceOptions) -> dict[str, Any]:

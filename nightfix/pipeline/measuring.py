@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nightfix.condition import Conditioning, ceiling, condition_raw, mend_hot_pixels
+from nightfix.condition import Conditioning, ceiling, condition_raw, saturated_to_white
 from nightfix.develop import orient
 from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.sensor import mend_sensor
 from nightfix.read import RawImage
 from nightfix.restore import blend
 
@@ -20,8 +21,8 @@ _WAYS = ("horizontal", "rising to the right", "vertical", "falling to the right"
 class Measured(NamedTuple):
     """A photo that is ready for the network.
 
-    ``raw`` has its hot pixels repaired, ``hot_pixels`` of them (None if none were looked for);
-    ``notes`` are for the photographer.
+    ``raw`` has its black corrected, its saturated samples at white and its hot pixels repaired,
+    ``hot_pixels`` of them (None if none were looked for); ``notes`` are for the photographer.
     """
 
     raw: RawImage
@@ -31,19 +32,18 @@ class Measured(NamedTuple):
 
 
 def measure_photo(raw: RawImage, options: EnhanceOptions) -> Measured:
-    """Repair hot pixels, then meter the photo and choose its noise model.
+    """Correct black and repair hot pixels, then meter the photo and choose its noise model.
 
     Raises
     ------
     MissingMetadataError
         If an exposure time is asked for and the photo's own is not known.
     """
-    repaired: int | None = None
-    if options.hot_pixels == "auto":
-        raw, repaired = mend_hot_pixels(raw)  # before anything is measured
-    conditioning = condition_raw(raw, options.exposure, deblur=options.deblur)
-    notes = [hot_pixels_note(repaired) if repaired else "", conditioning.warning]
-    return Measured(raw, conditioning, repaired, tuple(filter(None, notes)))
+    mended = mend_sensor(raw, options)  # before anything is measured
+    conditioning = condition_raw(mended.raw, options.exposure, deblur=options.deblur)
+    notes = (*mended.notes, conditioning.warning)
+    white = saturated_to_white(mended.raw, conditioning.saturation)
+    return Measured(white, conditioning, mended.hot_pixels, tuple(filter(None, notes)))
 
 
 def blend_with_capture(
@@ -59,12 +59,6 @@ def blend_with_capture(
         chroma=options.chroma,
         ceiling=ceiling(captured, ratio, options.settings),
     )
-
-
-def hot_pixels_note(count: int) -> str:
-    """Return the note on hot, dead and stuck pixels."""
-    pixels = "pixel" if count == 1 else "pixels"
-    return f"repaired {count} hot or dead {pixels}; --hot-pixels off leaves them"
 
 
 def upright_motion(motion: CameraMotion, orientation: int) -> CameraMotion:

@@ -28,6 +28,11 @@ class EnhanceOptions:
         Use the readable part of a truncated photo.
     restore : bool
         False leaves the mosaic as it was read.
+    black : {"masked", "stated"}
+        Whether masked pixels around the picture correct the black level of restored photos.
+    dark : tuple of str or path-like
+        Dark frames: their hot pixels are mended, what they have in common with the photo is
+        subtracted if they were exposed alike.
     hot_pixels : {"auto", "off"}
         Whether hot, dead and stuck pixels are mended before a photo is restored.
     exposure : ExposureTarget
@@ -50,6 +55,8 @@ class EnhanceOptions:
     overwrite: bool = False
     allow_truncated: bool = False
     restore: bool = True
+    black: Literal["masked", "stated"] = "masked"
+    dark: tuple[str | os.PathLike[str], ...] = ()
     hot_pixels: Literal["auto", "off"] = "auto"
     exposure: ExposureTarget = field(default_factory=ExposureTarget)
     deblur: bool | None = None

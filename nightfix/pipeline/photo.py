@@ -22,6 +22,7 @@ from nightfix.pipeline.measuring import (
     upright_motion,
 )
 from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.sensor import Levels, levels_of
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import CameraSettings, RawImage, read_raw
@@ -62,8 +63,8 @@ class Result:
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the camera shake that was removed (``motion``, as seen in the upright picture;
     None if none was), how many hot pixels were repaired (``hot_pixels``, None if none were
-    looked for), what to know of it (``notes``), what its maker note says (``camera``) and the
-    time it took (``timings``).
+    looked for), what to know of it (``notes``), what its maker note says (``camera``), the
+    sensor's levels (``levels``, None if it was skipped) and the time it took (``timings``).
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Result:
     skipped: bool = False
     notes: tuple[str, ...] = ()
     camera: CameraSettings = CameraSettings()
+    levels: Levels | None = None
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -89,7 +91,8 @@ class Prepared:
 
     ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
     results which were cut off are there, and ``fingerprint`` is recorded in the new ones.
-    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored.
+    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored;
+    ``levels`` are the sensor's.
     """
 
     options: EnhanceOptions
@@ -99,6 +102,7 @@ class Prepared:
     fingerprint: str
     conditioning: Conditioning | None
     record: Record
+    levels: Levels
     notes: tuple[str, ...]
     timings: Timings
     hot_pixels: int | None = None
@@ -240,6 +244,7 @@ def prepare(
         fingerprint=fingerprint,
         conditioning=measured.conditioning if measured else None,
         record=Record(fingerprint=fingerprint),
+        levels=levels_of(raw, measured.conditioning if measured else None),
         hot_pixels=measured.hot_pixels if measured else None,
         notes=measured.notes if measured else (),
         timings=Timings(read=time.perf_counter() - started),
@@ -250,7 +255,8 @@ def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
     try:
         return settings_fingerprint(path, options, weights)
     except OSError:
-        read_raw(path)  # which raises the precise error
+        for name in (path, *options.dark):
+            read_raw(name)  # which raises the precise error
         raise
 
 
@@ -307,6 +313,8 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         deterministic=settings.deterministic,
         deblur=conditioning.blur,
         hot_pixels=prepared.hot_pixels,
+        black="" if prepared.options.black == "masked" else prepared.options.black,
+        dark=", ".join(Path(name).name for name in prepared.options.dark),
         shake=None if prepared.motion is None else prepared.motion.length,
         shake_direction=None if prepared.motion is None else prepared.motion.direction,
         noise=(conditioning.noise.a, conditioning.noise.b),
@@ -348,6 +356,7 @@ def write(prepared: Prepared) -> Result:
         hot_pixels=prepared.hot_pixels,
         notes=notes,
         camera=raw.metadata.camera,
+        levels=prepared.levels,
         timings=replace(prepared.timings, write=time.perf_counter() - started),
     )
 

@@ -254,6 +254,8 @@ def _cut(raw: RawImage, area: Rectangle) -> RawImage:
 def _cache_key(cache: Path | None, path: Path, options: EnhanceOptions, weights: str) -> Path:
     """Return the beginning of the names of cached files, by all that decides their content."""
     network = EnhanceOptions(
+        black=options.black,
+        dark=options.dark,
         hot_pixels=options.hot_pixels,
         exposure=options.exposure,
         deblur=options.deblur,

@@ -25,6 +25,9 @@ from .decoder import (
 from .maker_notes import (
     CameraSettings as CameraSettings,
 )
+from .masked import (
+    MaskedBlack as MaskedBlack,
+)
 from .metadata import (
     Exposure as Exposure,
 )
@@ -48,6 +51,9 @@ from .reader import (
 )
 from .reader import (
     apply_gain_maps as apply_gain_maps,
+)
+from .reader import (
+    correct_black as correct_black,
 )
 from .reader import (
     finite as finite,

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.read.maker_notes import KEYS, LONGEST_TEXT
+from nightfix.read.masked import Margins
 
 #: Longest that one file may keep LibRaw busy; the largest cameras' take a few [s].
 TIME_LIMIT = 120.0
@@ -74,6 +75,8 @@ class Decoded:
     origin : {"mosaic", "x-trans", "rgb"}
         What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and
         of red, green and blue one is taken at each site of a Bayer pattern.
+    margins : Margins or None
+        What is around the visible part of a mosaic; None of anything else.
     sizes : Sizes
         Of frame, visible part and crop.
     num_colors : int
@@ -124,6 +127,7 @@ class Decoded:
     iso_speed: float
     aperture: float
     focal_length: float
+    margins: Margins | None = None
     maker_notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -258,16 +262,39 @@ class _Child:
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
         if header.pop("has_samples"):
-            samples = np.empty((sizes.height, sizes.width), np.uint16)
-            wanted, got = samples.data.cast("B"), 0
-            while got < len(wanted):
-                count = self.process.stdout.readinto(wanted[got:])  # type: ignore[attr-defined]
-                if not count:
-                    raise EOFError
-                got += count
+            samples = self._array((sizes.height, sizes.width))
+        margins = self._margins(sizes) if header.pop("has_margins") else None
         matrix = np.array(header.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
         header = {key: tuple(v) if isinstance(v, list) else v for key, v in header.items()}
-        return Decoded(samples=samples, sizes=sizes, rgb_xyz_matrix=matrix, **header)
+        return Decoded(
+            samples=samples, margins=margins, sizes=sizes, rgb_xyz_matrix=matrix, **header
+        )
+
+    def _array(self, shape: tuple[int, int]) -> NDArray[np.uint16]:
+        """Take samples of a shape within bounds."""
+        assert self.process.stdout is not None
+        samples = np.empty(shape, np.uint16)
+        wanted, got = samples.reshape(-1).view(np.uint8).data, 0
+        while got < len(wanted):
+            count = self.process.stdout.readinto(wanted[got:])  # type: ignore[attr-defined]
+            if not count:
+                raise EOFError
+            got += count
+        return samples
+
+    def _margins(self, sizes: Sizes) -> Margins:
+        """Take what is around the visible part; that lies within the frame."""
+        bottom = sizes.raw_height - sizes.top_margin - sizes.height
+        right = sizes.raw_width - sizes.left_margin - sizes.width
+        if min(bottom, right) < 0 or sizes.raw_height * sizes.raw_width > MAX_PIXELS:
+            raise ValueError(f"{sizes}")
+        shapes = (
+            (sizes.top_margin, sizes.raw_width),
+            (sizes.height, sizes.left_margin),
+            (sizes.height, right),
+            (bottom, sizes.raw_width),
+        )
+        return Margins(*map(self._array, shapes))
 
     def _maker_notes(self) -> dict[str, str]:
         """Take the line that follows a photo; whatever is wrong with it, the photo is whole."""

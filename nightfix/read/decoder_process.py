@@ -57,6 +57,9 @@ def serve() -> None:
                 if samples is not None:
                     for start in range(0, len(samples), _ROWS):
                         answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
+                if header["has_margins"]:
+                    for margin in _margins(raw):
+                        answers.write(np.ascontiguousarray(margin).tobytes())
         except (DecoderError, rawpy.LibRawError, MemoryError) as error:
             answer = {"error": _kind(error), "what": _sentence(error)}
             answers.write(json.dumps(answer).encode() + b"\n")
@@ -170,6 +173,7 @@ def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None
         sizes = sizes._replace(height=samples.shape[0], width=samples.shape[1])
     header = {
         "has_samples": samples is not None,
+        "has_margins": origin == "mosaic" and samples is not None,
         "origin": origin,
         "sizes": [*(getattr(sizes, name) for name in Sizes._fields)],
         "num_colors": raw.num_colors,
@@ -184,6 +188,15 @@ def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None
         "lens": raw.lens.model,
     }
     return header | _exposure(raw), samples
+
+
+def _margins(raw: rawpy.RawPy) -> tuple[NDArray[np.uint16], ...]:
+    """Return what is above, left of, right of and below the visible part of a mosaic."""
+    frame, sizes = raw.raw_image, raw.sizes
+    bottom, right = sizes.top_margin + sizes.height, sizes.left_margin + sizes.width
+    rows = frame[sizes.top_margin : bottom]
+    left = rows[:, : sizes.left_margin]
+    return frame[: sizes.top_margin], left, rows[:, right:], frame[bottom:]
 
 
 def _samples(

@@ -20,6 +20,7 @@ from nightfix.errors import RawReadError, UnsupportedSensorError
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern, pack_bayer
 from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
 from nightfix.read.maker_notes import camera_settings
+from nightfix.read.masked import MaskedBlack, measure_black
 from nightfix.read.metadata import Metadata, read_metadata
 from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
 from nightfix.read.tag_names import Tag
@@ -101,6 +102,9 @@ class RawImage:
     origin : {"mosaic", "x-trans", "rgb"}
         What the file holds: this mosaic; that of an X-Trans sensor, or red, green and
         blue of every pixel (Linear DNG), of which ``mosaic`` takes one color a site.
+    masked : MaskedBlack or None
+        What masked pixels around the picture add to ``black_level``, not subtracted yet
+        (:func:`correct_black`); None where there are none that can be believed.
     """
 
     path: Path
@@ -117,6 +121,7 @@ class RawImage:
     metadata: Metadata
     opcodes: OpcodeLists = OpcodeLists()
     origin: Origin = "mosaic"
+    masked: MaskedBlack | None = None
 
 
 def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> RawImage:
@@ -229,6 +234,37 @@ def apply_gain_maps(raw: RawImage) -> RawImage:
     if mosaic is raw.mosaic:
         return raw
     return replace(raw, mosaic=mosaic, opcodes=without_gain_maps(raw.opcodes))
+
+
+def correct_black(raw: RawImage) -> RawImage:
+    """Take the black of masked pixels in place of the stated one.
+
+    Before anything is measured, and before hot pixels are mended.
+
+    Returns
+    -------
+    RawImage
+        White stays 1.0, and ``black_level`` as stated: it is that of :func:`to_dn`. ``raw``
+        itself where it has no masked pixels.
+
+    Notes
+    -----
+    With k the stated black, d what the site and the row of a sample add to it, W the white level:
+
+        x' = (x (W - k) - d) / (W - k - d)
+    """
+    if raw.masked is None:
+        return raw
+    mosaic, rows = raw.mosaic.copy(), raw.masked.rows
+    for row, column in _SITES:
+        span = np.float32(raw.white_level) - raw.black_level[row, column]
+        extra = raw.masked.offsets[row, column] / span
+        site = mosaic[row::2, column::2]
+        if rows is not None:
+            extra = extra + rows[row::2, None] / span
+        site -= extra
+        site /= 1 - extra
+    return replace(raw, mosaic=mosaic, masked=None)
 
 
 def packed_planes(raw: RawImage) -> NDArray[np.float32]:
@@ -366,6 +402,7 @@ def _raw_image(
         metadata=metadata,
         opcodes=_opcodes(raw, frame),
         origin=raw.origin,
+        masked=_masked(raw, samples, frame, black_level, white_level),
     )
 
 
@@ -487,6 +524,25 @@ def _white_level(raw: Decoded, black: float, *, is_dng: bool) -> float:
     if 0.5 <= (own - black) / max(nominal - black, 1.0) <= 2 and own <= 65535:
         return own
     return nominal
+
+
+_MASKED_AREAS, _MOST_AREAS = 50830, 16
+
+
+def _masked(
+    raw: Decoded,
+    samples: NDArray[np.uint16],
+    frame: _Frame,
+    black_level: NDArray[np.float32],
+    white_level: float,
+) -> MaskedBlack | None:
+    """Return what masked pixels say of black; those that a DNG names, or all around."""
+    if raw.margins is None:
+        return None
+    numbers = frame.sensor.integers(_MASKED_AREAS)[: 4 * _MOST_AREAS]
+    areas = [(*numbers[at : at + 4],) for at in range(0, len(numbers) - 3, 4)]
+    named = [(top, left, bottom, right) for top, left, bottom, right in areas]
+    return measure_black(raw.margins, samples, black_level, white_level, named)
 
 
 def _crop(sizes: Sizes, frame: _Frame) -> Rectangle:

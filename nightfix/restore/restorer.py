@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Conditioning, Settings, capture_passes, ceiling, passes
+from nightfix.condition import (
+    Conditioning,
+    Settings,
+    capture_passes,
+    ceiling,
+    passes,
+    saturated_to_white,
+)
 from nightfix.errors import DeviceMemoryError
 from nightfix.progress import Progress, no_progress
 from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
@@ -151,6 +158,7 @@ class Restorer:
             If even the smallest tile does not fit.
         """
         settings = settings or Settings()
+        raw = saturated_to_white(raw, conditioning.saturation)
         capture = torch.from_numpy(packed_planes(raw))
         # The planes are on the mosaic's scale, whose white is not the reference's.
         own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
@@ -189,9 +197,10 @@ class Restorer:
         ------
         DeviceMemoryError
         """
-        capture = torch.from_numpy(packed_planes(raw))
         if conditioning.blur is False:
             return conditioning
+        raw = saturated_to_white(raw, conditioning.saturation)
+        capture = torch.from_numpy(packed_planes(raw))
         kernel = _Frame(self, capture, conditioning, settings or Settings(), progress).shake()
         known = None if kernel is None else kernel[0].numpy()
         return replace(conditioning, blur=kernel is not None, shake=known)

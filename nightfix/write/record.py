@@ -38,6 +38,10 @@ class Record:
         Whether camera shake was to be removed; None where that was left open.
     hot_pixels : int or None
         How many hot, dead and stuck pixels were repaired; None if none were looked for.
+    black : str
+        "stated" if masked pixels were not to correct the black level.
+    dark : str
+        Names of the dark frames, with commas between; "" without any.
     shake, shake_direction : float or None
         Length [px] and direction [degrees from horizontal] of the camera shake that was
         removed; None if none was.
@@ -63,6 +67,8 @@ class Record:
     deterministic: bool | None = None
     deblur: bool | None = None
     hot_pixels: int | None = None
+    black: str = ""
+    dark: str = ""
     shake: float | None = None
     shake_direction: float | None = None
     noise: tuple[float, float] | None = None
@@ -80,6 +86,8 @@ class Record:
         words += ["--deterministic"] if self.deterministic else []
         if self.deblur is not None:
             words.append("--deblur" if self.deblur else "--no-deblur")
+        words += ["--black stated"] if self.black == "stated" else []
+        words += [f"--dark {name}" for name in self.dark.split(", ") if name]
         words += ["--hot-pixels off"] if self.hot_pixels is None else []
         return " ".join(words)
 

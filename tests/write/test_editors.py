@@ -14,8 +14,12 @@ from dng_files import DAYLIGHT_MATRIX, TUNGSTEN_MATRIX, DngSpec, write_test_dng
 from PIL import Image
 from tiff_tree import make_raw
 
+from nightfix.condition.amplification import ExposureTarget
+from nightfix.condition.conditioning import Settings, condition_raw
 from nightfix.develop.develop import develop_raw
+from nightfix.read.arrays import raw_from_array
 from nightfix.read.reader import RawImage, read_raw
+from nightfix.restore.restorer import Restorer
 from nightfix.write.dng import write_dng
 from nightfix.write.dng_samples import Compression
 from nightfix.write.tiff import write_tiff
@@ -241,3 +245,27 @@ def test_exiv2_reads_every_tag(tmp_path: Path, kind: str) -> None:
     assert tags["Xmp.xmp.Rating"].strip() == "4"
     assert tags["Xmp.nightfix.Restored"].strip() == str(kind != "tif")
     assert tags["Exif.Image.Orientation"].strip() == "1"
+
+
+def test_lamps_are_white_though_green_is_cut_below_the_white_level(folder, rng):
+    """Greens that stop at 15 100 of 16 383 made them magenta."""
+    y, x = np.mgrid[:256, :384]
+    light = np.where(np.hypot(y - 120, x - 200) < 20, 4.0, 0.01)
+    tint = np.array([[0.5, 1.0], [1.0, 0.6]])[y % 2, x % 2]
+    photo = 2e-4 * rng.poisson(light * tint / 2e-4)
+    samples = np.minimum(np.rint(512 + photo * 15871), np.where(tint == 1, 15100, 16383))
+    raw = raw_from_array(
+        samples,
+        black_level=512,
+        white_level=16383,
+        noise=(2e-4, 1e-8),
+        as_shot_neutral=(0.5, 1.0, 0.6),
+        color_matrix=np.reshape(DAYLIGHT_MATRIX, (3, 3)),
+    )
+    told = condition_raw(raw, ExposureTarget(ratio=3), deblur=False)
+    restored = Restorer("nightfix-fast", "cpu").restore(raw, told, Settings(steps=1))
+    path = folder / "lamps.dng"
+    write_dng(path, restored, restored=True, overwrite=True)
+    core = export("darktable-cli", path, folder)[110:130, 190:210]
+    assert core.min() > 240
+    assert np.ptp(core, -1).max() < 12
