@@ -13,7 +13,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN python3 -m venv /opt/nightfix
 COPY pyproject.toml README.md LICENSE /src/
 COPY nightfix /src/nightfix
-COPY weights/nightfix-base.safetensors weights/nightfix-fast.safetensors /src/weights/
+COPY weights/*.safetensors /src/weights/
 RUN /opt/nightfix/bin/pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" /src
 
 FROM ${BASE}

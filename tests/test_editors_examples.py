@@ -133,8 +133,8 @@ def test_darktable_restores_what_is_selected_and_groups_it(photo, environment, t
 
     records = [record_of_file(photo.with_name(f"it's é_nightfix{end}.dng")) for end in ("", "_2")]
     assert [(r.ratio, r.steps, r.strength, r.headroom) for r in records] == [
-        ("16.0", "2", "50", "1"),
-        ("16.0", "2", "80", "1"),
+        (16, 2, 50, 1),
+        (16, 2, 80, 1),
     ]
 
 

@@ -26,8 +26,9 @@ DATA = {
     "nightfix/batch/gallery.html",
     "nightfix/batch/gallery.js",
     "nightfix/condition/cameras.json",
-    "nightfix/restore/nightfix-base.safetensors",
-    "nightfix/restore/nightfix-fast.safetensors",
+    *re.findall(
+        r'= "(nightfix/[\w/-]+\.safetensors)"', (ROOT / "pyproject.toml").read_text("utf-8")
+    ),
 }
 
 
@@ -35,15 +36,16 @@ def copied_by_the_dockerfile(to: Path) -> Path:
     """Lay out what the image is built of, as its COPY lines say, and return the folder."""
     lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
     for line in (line for line in lines if line.startswith("COPY ") and "--from" not in line):
-        *sources, target = line.split()[1:]
+        *named, target = line.split()[1:]
+        sources = [path for name in named for path in ROOT.glob(name)]
         place = to / target.strip("/")
         for source in sources:
-            if (ROOT / source).is_dir():
+            if source.is_dir():
                 kept = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / source, place, ignore=kept)
+                shutil.copytree(source, place, ignore=kept)
             else:
                 place.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / source, place)
+                shutil.copy(source, place)
     return to / "src"
 
 
