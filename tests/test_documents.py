@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 READMES = [
-    ROOT / place / "README.md" for place in ("", "nightfix", "nightfix/cli", "examples", "weights")
+    ROOT / place / "README.md"
+    for place in ("", "nightfix", "nightfix/cli", "examples", "examples/editors", "weights")
 ]
 DOCUMENTS = [*READMES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,30 @@ def test_arrays():
     captured, restored = (float(number) for number in re.findall(r"mean error (\S+)", said))
     assert restored < captured / 3
     assert "(192, 256, 3), float32" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_the_job_array_does_all_photos(photo, tmp_path):
+    """The job of the README, with what Slurm and an installation put on the PATH."""
+    job = re.search(r"```bash\n(.*?)```", (EXAMPLES / "README.md").read_text("utf-8"), re.S)[1]
+    (tmp_path / "card").rename(tmp_path / "archive")
+    for number in range(5):
+        shutil.copy(tmp_path / "archive/night/p.dng", tmp_path / f"archive/{number}.dng")
+    (tmp_path / "bin").mkdir()
+    for name, call in (("srun", '"$@"'), ("nightfix", f'"{sys.executable}" -m nightfix "$@"')):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\nexec {call}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    for share in (1, 2):
+        environment = os.environ | {
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "SLURM_ARRAY_TASK_ID": str(share),
+            "SLURM_ARRAY_TASK_COUNT": "2",
+            "NIGHTFIX_RESTORE": "false",
+        }
+        subprocess.run(["bash", "-c", job], cwd=tmp_path, env=environment, check=True)
+    assert len(list(tmp_path.glob("restored/**/*.tif"))) == 6
+    told = [(tmp_path / f"nightfix-{share}.jsonl").read_text("utf-8") for share in (1, 2)]
+    assert sum(log.count('"event": "result"') for log in told) == 6
 
 
 def test_every_public_name_is_there():

@@ -5,6 +5,9 @@ from .events import (
     error_event as error_event,
 )
 from .events import (
+    gallery_event as gallery_event,
+)
+from .events import (
     photo_event as photo_event,
 )
 from .events import (
@@ -17,13 +20,22 @@ from .events import (
     result_event as result_event,
 )
 from .events import (
+    shard_event as shard_event,
+)
+from .events import (
     skipped_event as skipped_event,
 )
 from .events import (
     start_event as start_event,
 )
+from .gallery import (
+    Gallery as Gallery,
+)
 from .planning import (
     Planned as Planned,
+)
+from .planning import (
+    is_needed as is_needed,
 )
 from .planning import (
     plan as plan,
@@ -42,6 +54,15 @@ from .runner import (
 )
 from .runner import (
     without_clashes as without_clashes,
+)
+from .shards import (
+    Shard as Shard,
+)
+from .shards import (
+    parse_shard as parse_shard,
+)
+from .shards import (
+    take_share as take_share,
 )
 from .sources import (
     FoundPhotos as FoundPhotos,

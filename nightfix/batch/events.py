@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nightfix import __version__
 from nightfix.batch.planning import Planned
+from nightfix.batch.shards import Shard
 from nightfix.errors import NightFixError
 from nightfix.pipeline import Result
 
@@ -41,6 +42,11 @@ def start_event(photos: int, restorer: Restorer | None) -> Event:
             "dtype": str(restorer.dtype).removeprefix("torch."),
         }
     return _event("start", version=__version__, photos=photos, network=network)
+
+
+def shard_event(shard: Shard, photos: int, total: int) -> Event:
+    """Tell that only a share is worked on: ``photos`` of the ``total`` that were named."""
+    return _event("shard", number=shard.number, count=shard.count, photos=photos, of=total)
 
 
 def photo_event(path: Path, number: int, total: int) -> Event:
@@ -127,6 +133,11 @@ def planned_event(planned: Planned, seconds: float) -> Event:
         bytes=planned.size,
         seconds=math.ceil(seconds),
     )
+
+
+def gallery_event(path: Path, photos: int) -> Event:
+    """Tell that the page that shows the batch is written, with how many photos."""
+    return _event("gallery", path=str(path), photos=photos)
 
 
 def end_event(

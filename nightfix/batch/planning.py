@@ -88,6 +88,14 @@ def plan(photos: Iterable[Photo], options: EnhanceOptions, weights: str) -> list
     return [_plan_one(photo, options_for(photo, options), weights) for photo in photos]
 
 
+def is_needed(photos: Iterable[Photo], options: EnhanceOptions, weights: str) -> bool:
+    """Tell whether anything would be written, from as few photos as that takes.
+
+    Parameters are those of :func:`plan`, which looks at all of them.
+    """
+    return any(_plan_one(photo, options_for(photo, options), weights).targets for photo in photos)
+
+
 def _plan_one(photo: Photo, options: EnhanceOptions, weights: str) -> Planned:
     if photo.error is not None:
         return Planned(path=photo.path, error=photo.error)

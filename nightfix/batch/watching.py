@@ -13,6 +13,9 @@ from nightfix.errors import NoPhotosError
 #: Seconds between two scans; a file that did not change in between is complete.
 INTERVAL = 2.0
 
+#: How much longer than a scan the pause after it is at least, for large folders.
+_REST = 5
+
 
 def watch(
     scan: Callable[[], FoundPhotos],
@@ -43,7 +46,10 @@ def watch(
     while True:
         now: dict[Path, tuple[int, int]] = {}
         ready = []
-        for photo in scan().photos:
+        started = time.monotonic()
+        photos = scan().photos
+        rest = max(interval, _REST * (time.monotonic() - started))
+        for photo in photos:
             state = _state(photo)
             if state is None:
                 ready += [photo] if first and not isinstance(photo.error, NoPhotosError) else []
@@ -56,7 +62,7 @@ def watch(
         if ready:
             yield ready
         else:
-            sleep(interval)
+            sleep(rest)
 
 
 def _state(photo: Photo) -> tuple[int, int] | None:

@@ -12,18 +12,23 @@ import typer
 
 from nightfix.batch import (
     FoundPhotos,
+    Gallery,
     Photo,
+    Shard,
     enhance_many,
     error_event,
     find_photos,
+    is_needed,
     plan,
     seconds_per_pixel,
+    shard_event,
+    take_share,
     watch,
     with_sizes,
     without_clashes,
 )
 from nightfix.cli.boundary import INTERRUPTED, exit_code
-from nightfix.cli.console import Display, Verbosity, left_out_line, print_line
+from nightfix.cli.console import Display, Verbosity, left_out_line, plural, print_line
 from nightfix.cli.reports import Forecast, JsonReport, Report
 from nightfix.errors import NightFixError
 from nightfix.pipeline import EnhanceOptions
@@ -40,6 +45,8 @@ class Batch:
 
     names: list[Path]
     recursive: bool
+    shard: Shard | None = None
+    page: Path | None = None
     options: EnhanceOptions
     weights: str
     device: str
@@ -47,17 +54,20 @@ class Batch:
     json: bool
     verbosity: Verbosity
     _restorer: Restorer | None = field(default=None, init=False)
+    _gallery: Gallery | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Enhance all photos and exit with the first failure's code."""
         with Display(self.verbosity) as display:
             digest = self._digest()
+            self._open_gallery()
             photos = self._photos(self._find_photos(), display)
             report = self._report(display, len(photos))
             self._enhance(photos, digest, report)
             report.end()
             if not photos:
-                display.announce("nothing to do: no photos given")
+                what = "in this share" if self.shard else "given"
+                display.announce(f"nothing to do: no photos {what}")
         if report.code:
             raise typer.Exit(report.code)
 
@@ -65,11 +75,12 @@ class Batch:
         """Enhance existing and new photos until interrupted."""
         with Display(self.verbosity) as display:
             digest = self._digest()
+            self._open_gallery()
             report = self._report(display, 0)
             display.announce("watching for new photos; press Ctrl-C to stop")
             for photos in watch(self._find_photos):
                 report.total += len(photos)
-                self._enhance(without_clashes(photos, self.options), digest, report)
+                self._enhance(self._checked(photos), digest, report)
 
     def forecast(self) -> None:
         """Report what would be done."""
@@ -98,7 +109,18 @@ class Batch:
     def _photos(self, found: FoundPhotos, display: Display) -> list[Photo]:
         if found.left_out:
             display.announce(left_out_line(found.left_out))
-        return without_clashes(found.photos, self.options)
+        photos = self._checked(found.photos)
+        if self.shard is not None:
+            total = len(found.photos)
+            display.announce(f"share {self.shard}: {len(photos)} of {plural(total, 'photo')}")
+            if self.json:
+                print_line(json.dumps(shard_event(self.shard, len(photos), total)))
+        return photos
+
+    def _checked(self, photos: Iterable[Photo]) -> list[Photo]:
+        """Find clashes among all photos, and return those of this share."""
+        checked = without_clashes(photos, self.options)
+        return take_share(checked, self.shard) if self.shard else checked
 
     def _report(self, display: Display, total: int) -> Report:
         return (JsonReport if self.json else Report)(display, total)
@@ -106,8 +128,7 @@ class Batch:
     def _enhance(self, photos: Iterable[Photo], digest: str, report: Report) -> None:
         """Enhance photos and report each outcome."""
         photos = list(photos)
-        needed = any(one.targets for one in plan(photos, self.options, digest))
-        restorer = self._load() if needed else None
+        restorer = self._load() if is_needed(photos, self.options, digest) else None
         report.start(restorer)
         try:
             for outcome in enhance_many(
@@ -121,9 +142,27 @@ class Batch:
                 progress=report.progress,
             ):
                 report.outcome(outcome)
+                if self._gallery is not None:
+                    self._gallery.add(outcome)
+            self._write_gallery(report)
         except KeyboardInterrupt:
+            self._write_gallery(report)
             report.interrupted(INTERRUPTED)
             raise
+
+    def _open_gallery(self) -> None:
+        """Prepare the page; one that must not be replaced is an error before any work."""
+        if self.page is not None:
+            try:
+                self._gallery = Gallery(self.page, self.options)
+            except NightFixError as error:
+                self._tell(error)
+                raise
+
+    def _write_gallery(self, report: Report) -> None:
+        """Write the page with all photos so far."""
+        if self._gallery is not None:
+            report.gallery(self._gallery.path, self._gallery.write())
 
     def _digest(self) -> str:
         """Return the hash of the weights, which must exist before any work starts."""

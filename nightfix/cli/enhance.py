@@ -26,6 +26,8 @@ from nightfix.cli.options import (
     VerboseOption,
     option,
     parse_formats,
+    parse_page,
+    parse_share,
     read_names,
 )
 from nightfix.cli.photo_options import PhotoOptions, with_photo_options
@@ -50,6 +52,16 @@ def enhance(
         bool,
         option("--watch", group=PHOTOS, help="Process new photos as they arrive, until Ctrl-C."),
     ] = False,
+    shard: Annotated[
+        Any,
+        option(
+            "--shard",
+            group=PHOTOS,
+            metavar="K/N",
+            parser=parse_share,
+            help="Process only the K-th of N shares of the photos, for N machines.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         option(
@@ -121,6 +133,16 @@ def enhance(
     overwrite: Annotated[
         bool, option("--overwrite", group=OUTPUT, help="Replace existing results.")
     ] = DEFAULTS.overwrite,
+    gallery: Annotated[
+        Any,
+        option(
+            "--gallery",
+            group=OUTPUT,
+            metavar="PAGE",
+            parser=parse_page,
+            help="Also make a web page of all photos, before and after, such as out/index.html.",
+        ),
+    ] = None,
     *,
     photo: PhotoOptions,
     restore: Annotated[
@@ -178,6 +200,8 @@ def enhance(
     batch = Batch(
         names=read_names(files, sys.stdin),
         recursive=recursive,
+        shard=shard,
+        page=gallery,
         options=photo.added_to(options, tile=tile or None),
         weights=photo.weights,
         device=photo.device,

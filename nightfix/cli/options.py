@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -13,6 +13,9 @@ from nightfix.condition import Settings
 from nightfix.errors import did_you_mean
 from nightfix.pipeline import EnhanceOptions
 from nightfix.write import FILE_FORMATS, FORMATS, VIEW_SUFFIXES, Depth, Format
+
+if TYPE_CHECKING:
+    from nightfix.batch import Shard
 
 DEFAULTS = EnhanceOptions()
 SETTINGS = Settings()
@@ -135,6 +138,23 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
     if min(left, top) < 0 or min(width, height) < 1:
         raise typer.BadParameter(f"{text!r} is not left,top,width,height such as 1200,800,600,400")
     return left, top, width, height
+
+
+def parse_share(text: str) -> Shard:
+    """Parse the share of a job, such as ``3/16``."""
+    from nightfix.batch import parse_shard
+
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def parse_page(text: str) -> Path:
+    """Parse the name of a page."""
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"{text!r} is not the name of a page, such as out/index.html")
+    return Path(text)
 
 
 def option(*names: str, group: str | None = None, **settings: Any) -> Any:

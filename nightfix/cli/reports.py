@@ -13,6 +13,7 @@ from nightfix.batch import (
     Planned,
     end_event,
     error_event,
+    gallery_event,
     photo_event,
     planned_event,
     progress_event,
@@ -36,7 +37,7 @@ class Report:
 
     def __init__(self, display: Display, total: int) -> None:
         self.display, self.total = display, total
-        self.done: list[Outcome] = []
+        self.done = 0
         self.skipped: list[Path] = []
         self.failed: list[tuple[Path, NightFixError]] = []
         self.network = 0.0
@@ -70,13 +71,13 @@ class Report:
     def outcome(self, outcome: Outcome) -> None:
         """Count what became of a photo and tell it."""
         if outcome.error is not None:
-            self.failed.append((outcome.path, outcome.error))
             self.tell_error(outcome.path, outcome.error)
+            self.failed.append((outcome.path, without_traceback(outcome.error)))
         elif outcome.result is not None and outcome.result.skipped:
             self.skipped.append(outcome.path)
             self.tell_skipped(outcome)
         else:
-            self.done.append(outcome)
+            self.done += 1
             self.network += outcome.result.timings.network if outcome.result else 0
             self.tell_result(outcome)
 
@@ -106,14 +107,17 @@ class Report:
         for path in result.outputs:
             self.display.result(path)
 
+    def gallery(self, path: Path, photos: int) -> None:
+        """Tell where the page is that shows the photos."""
+        self.display.announce(f"gallery of {plural(photos, 'photo')}: {path}")
+
     def end(self) -> None:
         """Tell what became of all photos, where there was more than one."""
         if self.total < 2:
             return
         self.display.table(self._rows())
         self.display.detail(
-            f"{plural(len(self.done), 'photo')} in {self.seconds:.2f} s, "
-            f"network {self.network:.2f} s"
+            f"{plural(self.done, 'photo')} in {self.seconds:.2f} s, network {self.network:.2f} s"
         )
 
     def interrupted(self, code: int) -> None:
@@ -127,7 +131,7 @@ class Report:
         return time.perf_counter() - self.started
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        rows = [("done", plural(len(self.done), "photo"), f"in {clock(self.seconds)}")]
+        rows = [("done", plural(self.done, "photo"), f"in {clock(self.seconds)}")]
         rows += self._group(
             "skipped", [(p, "already done with these settings") for p in self.skipped]
         )
@@ -147,6 +151,17 @@ class Report:
             else:
                 rows += [(name, str(path), reason) for path in paths]
         return rows
+
+
+def without_traceback(error: NightFixError) -> NightFixError:
+    """Return an error without the frames it came through, which hold the pixels of its photo."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _reason(path: Path, error: NightFixError) -> str:
@@ -194,11 +209,15 @@ class JsonReport(Report):
         if outcome.result is not None:
             self.write(result_event(outcome.result))
 
+    def gallery(self, path: Path, photos: int) -> None:
+        """Tell where the page is that shows the photos."""
+        self.write(gallery_event(path, photos))
+
     def end(self) -> None:
         """Tell that the batch is over."""
         self.write(
             end_event(
-                done=len(self.done),
+                done=self.done,
                 skipped=len(self.skipped),
                 failed=len(self.failed),
                 seconds=self.seconds,

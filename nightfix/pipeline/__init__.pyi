@@ -8,6 +8,15 @@ from .fingerprint import (
     settings_fingerprint as settings_fingerprint,
 )
 from .options import EnhanceOptions as EnhanceOptions
+from .pairs import (
+    BeforeAfter as BeforeAfter,
+)
+from .pairs import (
+    before_after as before_after,
+)
+from .pairs import (
+    easiest_to_show as easiest_to_show,
+)
 from .photo import (
     Prepared as Prepared,
 )

@@ -37,6 +37,9 @@ from .metadata import (
 from .opcodes import (
     OpcodeLists as OpcodeLists,
 )
+from .packet import (
+    tiff_packet as tiff_packet,
+)
 from .reader import (
     RAW_SUFFIXES as RAW_SUFFIXES,
 )

@@ -69,6 +69,13 @@ _PREFIX = ".nightfix-"
 #: than the second counts as abandoned [s].
 _TOO_YOUNG, _ABANDONED_AFTER = 2, 24 * 3600
 
+#: How long a folder that was searched for them is not searched again [s]: to list a folder of
+#: ten thousand results takes as long as to write one.
+_SEARCHED_FOR = 600
+
+#: When each folder is to be searched again [s, of ``time.monotonic``].
+_search_again: dict[Path, float] = {}
+
 
 @contextmanager
 def _claimed(temporary: Path) -> Iterator[None]:
@@ -95,6 +102,9 @@ def _lock(descriptor: int) -> bool | None:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove what processes that were killed left half-written in a folder."""
+    if time.monotonic() < _search_again.get(folder, 0):
+        return
+    _search_again[folder] = time.monotonic() + _SEARCHED_FOR
     for left in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError), left.open("rb") as file:
             age = time.time() - os.fstat(file.fileno()).st_mtime

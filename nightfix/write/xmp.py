@@ -10,7 +10,7 @@ from xml.dom import Node
 from xml.dom.minidom import Document, Element, parseString
 from xml.parsers.expat import ExpatError
 
-from nightfix.read import read_tags
+from nightfix.read import read_tags, tiff_packet
 from nightfix.write.atomic import replacing
 from nightfix.write.record import Record, from_properties, properties
 
@@ -85,6 +85,8 @@ def make_packet(source: bytes, record: Record, *, developed: bool) -> bytes:
 
 def read_record(packet: bytes) -> Record | None:
     """Return how a result was made; None if the packet does not say."""
+    if NAMESPACE.encode() not in packet:  # of most photos; to parse it takes longer
+        return None
     document = _parse(packet)
     if document is None:
         return None
@@ -101,11 +103,13 @@ def record_of_file(path: str | os.PathLike[str]) -> Record | None:
         if not path.is_file():  # a pipe may never begin
             return None
         with path.open("rb") as file:
-            tags = read_tags(file)
-            packet = tags.xmp
-            if not tags.images:
-                file.seek(0)
-                packet = packet or _scan(file.read(_LONGEST_SCAN))
+            packet = tiff_packet(file)
+            if packet is None:
+                tags = read_tags(file)
+                packet = tags.xmp
+                if not tags.images:
+                    file.seek(0)
+                    packet = packet or _scan(file.read(_LONGEST_SCAN))
     except (OSError, ValueError):  # the latter for a NUL in the name
         return None
     return read_record(packet)

@@ -84,6 +84,29 @@ def test_a_second_run_skips_and_says_so(run, card, tmp_path):
     assert again.stderr.count("already done with these settings") == 4, "two lines, two rows"
 
 
+def test_shares_make_all_results_between_them(run, card, tmp_path):
+    (card / "100/broken.ARW").unlink()
+    made = [
+        run("-r", card, "-o", tmp_path / "out", "--shard", f"{k}/3", "--no-restore").stdout
+        for k in (1, 2, 3)
+    ]
+    assert "".join(made).count("\n") == 2
+    assert tree(tmp_path / "out") == ["100/b é_nightfix.tif", "a_nightfix.tif"]
+
+
+def test_a_share_is_told(run, card, monkeypatch):
+    monkeypatch.setenv("NIGHTFIX_SHARD", "2/3")
+    planned = run("-r", card, "--no-restore", "--dry-run")
+    found = events(run("-r", card, "--no-restore", "--json"))
+    (share,) = (event for event in found if event["event"] == "shard")
+    assert (share["number"], share["count"], share["of"]) == (2, 3, 3)
+    assert f"share 2/3: {share['photos']} of 3 photos" in planned.stderr
+    (start,) = (event for event in found if event["event"] == "start")
+    assert start["photos"] == share["photos"]
+    empty = run(card / "a.dng", "--shard", "1/99", "-o", card / "out")
+    assert "nothing to do: no photos in this share" in empty.stderr
+
+
 def test_all_done_needs_no_torch(tiny_weights, card, tmp_path):
     (card / "100/broken.ARW").unlink()
     words = ["enhance", "-r", str(card), "-o", str(tmp_path), "--weights", str(tiny_weights)]
