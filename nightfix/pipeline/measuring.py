@@ -68,8 +68,8 @@ def upright_motion(motion: CameraMotion, orientation: int) -> CameraMotion:
     return motion_of(orient(motion.kernel, orientation))
 
 
-def motion_note(motion: CameraMotion, deblur: bool | None) -> str:
-    """Return the note on camera shake."""
-    way = _WAYS[round(motion.direction / 45) % len(_WAYS)]
-    removed = f"removed camera shake of about {motion.length:.0f} px, mostly {way}"
+def motion_note(length: float, direction: float | None, deblur: bool | None) -> str:
+    """Return the note on camera shake of some length [px] and direction [degrees], if known."""
+    way = "" if direction is None else f", mostly {_WAYS[round(direction / 45) % len(_WAYS)]}"
+    removed = f"removed camera shake of about {length:.0f} px{way}"
     return removed if deblur else f"{removed}; --no-deblur keeps it"

@@ -14,8 +14,9 @@ from PIL import Image
 from nightfix.condition import ceiling, format_exposure_time
 from nightfix.develop import COLOR_SPACES, develop_raw
 from nightfix.pipeline.compare import read_picture
-from nightfix.pipeline.measuring import hot_pixels_note, shake_note
+from nightfix.pipeline.measuring import motion_note
 from nightfix.pipeline.options import EnhanceOptions
+from nightfix.pipeline.sensor import hot_pixels_note
 from nightfix.pipeline.summary import camera_name
 from nightfix.read import RawImage, read_raw
 from nightfix.write import Record, record_of_file
@@ -204,4 +205,6 @@ def _facts(
 
 def _notes(record: Record) -> tuple[str, ...]:
     notes = [hot_pixels_note(record.hot_pixels)] if record.hot_pixels else []
-    return (*notes, *([shake_note(record.shake, record.deblur)] if record.shake else []))
+    if record.shake:
+        notes.append(motion_note(record.shake, record.shake_direction, record.deblur))
+    return tuple(notes)

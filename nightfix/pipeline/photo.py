@@ -291,7 +291,8 @@ def restore(
         prepared,
         raw=restored,
         motion=motions[0] if motions else None,
-        notes=prepared.notes + tuple(motion_note(motion, options.deblur) for motion in motions),
+        notes=prepared.notes
+        + tuple(motion_note(motion.length, motion.direction, options.deblur) for motion in motions),
         timings=timings,
     )
     return replace(shaken, record=_record(shaken, conditioning, restorer))

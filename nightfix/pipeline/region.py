@@ -33,7 +33,7 @@ from nightfix.progress import Progress, no_progress, say_nothing
 from nightfix.read import RawImage, Rectangle, read_raw
 
 if TYPE_CHECKING:
-    from nightfix.restore import Restorer
+    from nightfix.restore import CameraMotion, Restorer
 
 Rgb = NDArray[np.float32]
 
@@ -134,9 +134,7 @@ def preview(
             with_shake,
             full_strength.settings,
             progress,
-            lambda motion: announce(
-                f"note: {motion_note(upright_motion(motion, raw.orientation), options.deblur)}"
-            ),
+            lambda motion: announce(f"note: {_noted(motion, raw, options)}"),
         )
         _keep(kept, restored.mosaic)
     else:
@@ -155,6 +153,11 @@ def preview(
         conditioning=conditioning,
         cached=mosaic is not None,
     )
+
+
+def _noted(motion: CameraMotion, raw: RawImage, options: EnhanceOptions) -> str:
+    upright = upright_motion(motion, raw.orientation)
+    return motion_note(upright.length, upright.direction, options.deblur)
 
 
 def _with_shake(

@@ -28,8 +28,10 @@ def test_the_note_tells_length_and_direction(down, across, way):
     motion = motion_of(stroke(down, across))
     length = round(motion.length)
     said = f"removed camera shake of about {length} px, mostly {way}"
-    assert motion_note(motion, deblur=True) == said
-    assert motion_note(motion, deblur=None) == f"{said}; --no-deblur keeps it"
+    assert motion_note(motion.length, motion.direction, deblur=True) == said
+    assert (
+        motion_note(motion.length, motion.direction, deblur=None) == f"{said}; --no-deblur keeps it"
+    )
 
 
 @pytest.mark.parametrize(("orientation", "direction"), [(1, 0), (3, 0), (6, 90), (8, 90)])
