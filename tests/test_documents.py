@@ -64,4 +64,4 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_the_first_page_stays_short() -> None:
     lines = READMES[0].read_text("utf-8").splitlines()
     assert len(lines) <= 180
-    assert {'    pip install -e ".[dev]"', "    pytest"} <= set(lines)
+    assert {'    pip install -e ".[dev]"', "    pytest -n auto --dist loadfile"} <= set(lines)

@@ -83,7 +83,7 @@ def result_event(result: Result) -> Event:
         shake=None if result.motion is None else round(result.motion.length, 1),
         shake_direction=None if result.motion is None else round(result.motion.direction),
         hot_pixels=result.hot_pixels,
-        levels=None if result.levels is None else dataclasses.asdict(result.levels),
+        levels=None if result.levels is None else _lists(dataclasses.asdict(result.levels)),
         notes=list(result.notes),
         camera={
             name: None if value == "" else value
@@ -95,6 +95,11 @@ def result_event(result: Result) -> Event:
             "write": round(timings.write, 3),
         },
     )
+
+
+def _lists(facts: Event) -> Event:
+    """Return facts as JSON has them, which knows no tuples."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}
 
 
 def _file(path: Path) -> Event:

@@ -141,6 +141,8 @@ def _pile(plane: NDArray[np.float32], noise: NoiseModel) -> float | None:
         found = _band(counts, width, noise, step)
         if found is not None:
             inside = bright[(bright >= found[0]) & (bright < found[1])]
+            if not len(inside):  # a damaged file's numbers, far above white
+                return None
             # As far below its middle as it reaches above: only there light is mixed with it.
             middle, end = np.quantile(inside, (0.5, _ITS_END), method="nearest")
             return float(np.float32(2 * middle - end))

@@ -108,7 +108,7 @@ def test_where_the_sensor_stops_is_told(tmp_path, synthetic_raw, tiny_restorer):
     write_dng(path, replace(raw, mosaic=mosaic.astype(np.float32)), restored=False)
     result = enhance(path, OPTIONS, restorer=tiny_restorer)
     level = round(0.92 * (16383 - 512) + 512)
-    assert result_event(result)["levels"]["saturation"] == (16383, level, level, 16383)
+    assert result_event(result)["levels"]["saturation"] == [16383, level, level, 16383]
     assert read_raw(result.outputs[0]).mosaic[92:100, 92:100].min() >= 0.999
     skipped = enhance(path, OPTIONS, restorer=tiny_restorer)
     assert skipped.skipped

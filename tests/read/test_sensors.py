@@ -145,5 +145,5 @@ def test_a_linear_dng_without_a_mosaic_is_refused_by_name(
 ) -> None:
     """Taken for one, a reduced picture would lose more than restoring it gains."""
     rgb = change(interpolated(noisy_mosaic(512), "RGGB"))
-    with pytest.raises(UnsupportedSensorError, match="without a trace of its mosaic"):
+    with pytest.raises(UnsupportedSensorError, match="whose mosaic cannot be recovered"):
         read_raw(write_linear(tmp_path / "linear.dng", rgb))

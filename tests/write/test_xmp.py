@@ -31,6 +31,7 @@ RECORD = Record(
     black="stated",
     dark="a.dng, b.dng",
     shake=8.9,
+    shake_direction=30,
     noise=(0.0001, 1e-07),
     computed="cpu bfloat16",
     chroma=80,

@@ -27,8 +27,8 @@ CONTEXT = 48
 _ROUNDS = 12
 
 #: Weight of the total variation, and the step between samples, on a square-root scale, that is
-#: none yet.
-_SMOOTHNESS, _EDGE = 0.01, 0.01
+#: none yet. From a weight of half that step on, the rounds would build up a checkerboard.
+_SMOOTHNESS, _EDGE = 0.02, 0.06
 
 #: What is added to the light under a square root, and under the one that divides: at black
 #: both have no slope [white].

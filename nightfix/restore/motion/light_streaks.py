@@ -116,7 +116,9 @@ def kernel_from_lights(
     Hu, Cho, Wang and Yang, "Deblurring Low-light Images with Light Streaks", CVPR 2014, whose
     streaks are chosen and modeled otherwise.
     """
-    places = _find_lights(picture, math.sqrt(a * ratio * float(picture.mean()) + b * ratio**2))
+    places = _find_lights(
+        picture, math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
+    )
     if len(places) < _FEWEST:
         return None
     lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
