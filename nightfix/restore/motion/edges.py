@@ -58,6 +58,9 @@ _WINDOW = 640
 #: Times that edges are tied to the latent picture, each time twice as closely.
 _SPLITS = 9
 
+#: Steps between samples that count as edges.
+_SMALLEST_EDGE = 0.01
+
 _RIDGE = 0.02
 _SMALLEST = 0.1
 
@@ -158,6 +161,33 @@ def kernel_from_edges(picture: Tensor) -> Tensor:
     window = richest_window(picture)
     luma, first = _begin(window)
     return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
+
+
+def explanation_cost(picture: Tensor, kernel: Tensor) -> float:
+    """Return how dear a picture's sharpest explanation by a kernel is.
+
+    Parameters
+    ----------
+    picture : Tensor, shape (4, h, w)
+        As for :func:`kernel_from_edges`.
+    kernel : Tensor, shape (33, 33)
+        As it returns.
+
+    Returns
+    -------
+    float
+        |k * x - y|^2 + edge |grad x|_0 over the window with most detail, of the x that makes it
+        small: the edges of a picture are fewest if it is sharpened by the shake that it had.
+    """
+    window = richest_window(picture)
+    seen = _tapered(_normalized(interpolate_colors(window[None])[0].mean(0)))
+    size = (seen.shape[0], seen.shape[1])
+    view = _View(seen, torch.fft.rfft2(seen), laplacian(size))
+    latent = _latent_picture(view, kernel, _ON_MOSAIC.edge)
+    sharp = torch.fft.irfft2(latent, s=size)
+    error = torch.fft.irfft2(latent * transfer_function(kernel, size), s=size) - seen
+    edges = squared(gradients(sharp)) > _SMALLEST_EDGE**2
+    return float(error.square().sum() + _ON_MOSAIC.edge * edges.sum())
 
 
 def richest_window(picture: Tensor, binning: int = 1) -> Tensor:

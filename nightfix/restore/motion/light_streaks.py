@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.restore.motion.edges import explanation_cost
 from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_length, still
 
 #: Side of the squares that lights are cut out in [mosaic px].
@@ -28,14 +29,19 @@ _PEAKS, _LIGHTS, _FEWEST = 256, 8, 3
 _CONTRAST = 4.0
 
 #: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
-_RADII, _BEGINNINGS = (0.6, 1.5, 2.5), 3
+_RADII, _BEGINNINGS = (0.6, 1.5, 2.5, 4.0), 3
 
 #: Steps of Adam for each beginning, and for the best two of them.
 _FIRST_STEPS, _STEPS = 40, 130
 
-#: Cost of a kernel's spread (the sum of its square roots): a thin path and wide lights explain
-#: streaks as well as a wide path and points, and the first is what there is.
+#: Cost of a kernel's spread (the sum of its square roots): of paths that explain streaks alike
+#: the thin one is right.
 _SPREAD_COST = 0.007
+
+#: Where all lights are alike, a thin path and wide lights explain their streaks as well as a
+#: wide path and points. Of kernels that explain them at most so much worse than the best, the
+#: rest of the picture decides with them.
+_AS_GOOD = 1.25
 
 #: What the model of a light leaves unexplained, as parts of its brightness and of the brightest
 #: sample around it.
@@ -125,17 +131,29 @@ def kernel_from_lights(
     with torch.enable_grad():
         fit = _fitted(lights)
         resting = _fit(lights, still().expand(1, -1, -1), torch.tensor([1.0]), _STEPS, held=True)
-    kernel = fit.kernel[0]
-    if float(resting.misfit.mean()) < _STILL_MARGIN * float(fit.misfit.mean()):
+    misfit = fit.misfit.mean(1)
+    best = int(misfit.argmin())
+    if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
         return None
+    if int((fit.explained[best] >= _EXPLAINED).sum()) < _WITNESSES:
+        return None
+    costs = {}
+    for kernel, left in zip(map(_cleaned, fit.kernel), misfit.tolist(), strict=True):
+        if left <= _AS_GOOD * float(misfit[best]) and _is_path(kernel):
+            costs[left * explanation_cost(picture, kernel)] = kernel
+    return costs[min(costs)] if costs else None
+
+
+def _cleaned(kernel: Tensor) -> Tensor:
+    """Take the noise out of a kernel."""
     kernel = torch.where(kernel >= _SMALLEST * kernel.max(), kernel, 0)
-    kernel = center_kernel(kernel / kernel.sum())
-    length = shake_length(kernel)
-    filled = 1 / float(kernel.square().sum())
-    if length < _SHORTEST or filled > _FILLED * length + _FILLED_AT_LEAST:
-        return None
-    witnesses = int((fit.explained[0] >= _EXPLAINED).sum())
-    return kernel if witnesses >= _WITNESSES else None
+    return center_kernel(kernel / kernel.sum())
+
+
+def _is_path(kernel: Tensor) -> bool:
+    """Tell whether a kernel is long and thin enough for a camera's path."""
+    length, filled = shake_length(kernel), 1 / float(kernel.square().sum())
+    return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
 def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
@@ -235,22 +253,14 @@ def _cut(
 
 
 def _fitted(lights: _Lights) -> _Fit:
-    """Fit from several beginnings: a few steps each, then more from the best two."""
-    kernels, radii = [], []
-    for n in range(min(_BEGINNINGS, len(lights.seen))):
-        streak = _streak(lights, n)
-        for radius in _RADII:
-            kernels.append(_thinned(streak, radius))
-            radii.append(radius)
-    first = _fit(lights, torch.stack(kernels), torch.tensor(radii), _FIRST_STEPS)
-    best = _cost(first).argsort()[:2]
-    last = _fit(lights, first.kernel[best], torch.tensor(radii)[best], _STEPS)
-    chosen = int(_cost(last).argmin())
-    return _Fit(*(part[chosen : chosen + 1] for part in last))
-
-
-def _cost(fit: _Fit) -> Tensor:
-    return fit.misfit.mean(1) + _SPREAD_COST * fit.kernel.sqrt().sum((1, 2))
+    """Fit from the streaks of some lights and from each radius; on from the best of a radius."""
+    streaks = [_streak(lights, n) for n in range(min(_BEGINNINGS, len(lights.seen)))]
+    starts = torch.stack([_thinned(streak, radius) for radius in _RADII for streak in streaks])
+    radii = torch.tensor(_RADII)
+    first = _fit(lights, starts, radii.repeat_interleave(len(streaks)), _FIRST_STEPS)
+    cost = first.misfit.mean(1) + _SPREAD_COST * first.kernel.sqrt().sum((1, 2))
+    best = cost.view(len(radii), -1).argmin(1) + len(streaks) * torch.arange(len(radii))
+    return _fit(lights, first.kernel[best], radii, _STEPS)
 
 
 def _streak(lights: _Lights, n: int) -> Tensor:
@@ -284,7 +294,12 @@ def _thinned(streak: Tensor, radius: float) -> Tensor:
 
 
 def _fit(
-    lights: _Lights, kernels: Tensor, radii: Tensor, steps: int, *, held: bool = False
+    lights: _Lights,
+    kernels: Tensor,
+    radii: Tensor,
+    steps: int,
+    *,
+    held: bool = False,
 ) -> _Fit:
     """Fit lights and a kernel from beginnings (s, 33, 33); ``held`` leaves the kernels."""
     starts, count = len(kernels), len(lights.seen)
