@@ -26,7 +26,7 @@ MOTION_WEIGHTS = "nightfix-motion"
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
     "nightfix-base": "14e75065ef4edf4dad7d96ea0f8bd7adf99c3cd4df7cc1f9588c43fbbb803fec",
-    "nightfix-motion": "908e701ba0c14d57b4997871880b6fbad6ea0937ae7950d387e009f0d7ef3fbf",
+    "nightfix-motion": "7119cbe00d792a3f9f3842049115e35d5aaa1fc6a9c48b2f7a6bf84d1948743a",
     "nightfix-fast": "97b46c5d1e187402cd8d9c128b5944105569c95a912a92972e7b141e3b73b3be",
 }
 
