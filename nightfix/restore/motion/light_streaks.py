@@ -162,11 +162,10 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
     if min(height, width) <= 2 * reach:
         return []
     luma = picture.mean(0)[None, None]
-    ground = F.avg_pool2d(luma, 33, 1, 16, count_include_pad=False)
-    ground = -F.max_pool2d(-ground, 17, 1, 8)
+    ground = -_largest(-_mean(luma, 33), 17)
     above = (luma - ground).clamp_min(0)
-    smooth = F.avg_pool2d(above, 5, 1, 2, count_include_pad=False)
-    peaks = (smooth == F.max_pool2d(smooth, 17, 1, 8)) & (
+    smooth = _mean(above, 5)
+    peaks = (smooth == _largest(smooth, 17)) & (
         smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
     )
     inside = torch.zeros_like(peaks)
@@ -199,6 +198,18 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
     if len(found) < _FEWEST or sorted(widths)[1] < _SHORTEST:
         return []
     return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
+
+
+def _mean(picture: Tensor, side: int) -> Tensor:
+    """Return the mean of a square around each sample, by rows and columns in turn."""
+    rows = F.avg_pool2d(picture, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
+
+
+def _largest(picture: Tensor, side: int) -> Tensor:
+    """Return the largest sample of a square around each, by rows and columns in turn."""
+    rows = F.max_pool2d(picture, (side, 1), 1, (side // 2, 0))
+    return F.max_pool2d(rows, (1, side), 1, (0, side // 2))
 
 
 def _deviation(light: Tensor, row: float, column: float) -> float:
