@@ -308,8 +308,11 @@ class _Frame:
             kernel: Tensor | None = torch.from_numpy(known)
         else:
             ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
+            # The network, which is shown no lights above its ceiling, makes plateaus of them.
+            amplified = self.capture * ratio
+            seen = torch.where(picture > _HIGHLIGHTS[0], amplified, picture)
             kernel = find_shake(
-                self.capture, picture, ratio=ratio, a=noise.a, b=noise.b, insist=wanted is True
+                self.capture, seen, ratio=ratio, a=noise.a, b=noise.b, insist=wanted is True
             )
         return None if kernel is None else kernel[None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nightfix.restore.motion.edges import find_shake_in_edges, kernel_from_edges
+from nightfix.restore.motion.kernels import shake_length
 from nightfix.restore.motion.light_streaks import kernel_from_lights
 
 
@@ -34,9 +35,11 @@ def find_shake(
     Notes
     -----
     Lights tell more than edges, and where there are some, edges are mostly those of their
-    streaks. So edges are looked at only where no lights tell of a shake.
+    streaks. So edges are looked at only where there are too few lights to tell.
     """
     kernel = kernel_from_lights(capture, picture, ratio=ratio, a=a, b=b)
-    if kernel is None:
-        kernel = (kernel_from_edges if insist else find_shake_in_edges)(picture)
-    return kernel
+    if kernel is not None and shake_length(kernel):
+        return kernel
+    if insist:
+        return kernel_from_edges(picture)
+    return find_shake_in_edges(picture) if kernel is None else None

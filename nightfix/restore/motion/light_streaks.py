@@ -107,8 +107,9 @@ def kernel_from_lights(
     Returns
     -------
     Tensor, shape (33, 33), or None
-        Non-negative, sum 1, its centroid in the middle [mosaic px]. None where there are too
-        few lights, where a still camera explains them as well, or where no path does.
+        Non-negative, sum 1, its centroid in the middle [mosaic px]; a still one where a still
+        camera explains the lights as well, or where no path does. None where there are too few
+        lights to tell.
 
     Notes
     -----
@@ -125,8 +126,10 @@ def kernel_from_lights(
     places = _find_lights(
         picture, math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
     )
-    if len(places) < _FEWEST:
+    if places is None:
         return None
+    if not places:
+        return still()[0]
     lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
     with torch.enable_grad():
         fit = _fitted(lights)
@@ -134,14 +137,14 @@ def kernel_from_lights(
     misfit = fit.misfit.mean(1)
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
-        return None
+        return still()[0]
     if int((fit.explained[best] >= _EXPLAINED).sum()) < _WITNESSES:
-        return None
+        return still()[0]
     costs = {}
     for kernel, left in zip(map(_cleaned, fit.kernel), misfit.tolist(), strict=True):
         if left <= _AS_GOOD * float(misfit[best]) and _is_path(kernel):
             costs[left * explanation_cost(picture, kernel)] = kernel
-    return costs[min(costs)] if costs else None
+    return costs[min(costs)] if costs else still()[0]
 
 
 def _cleaned(kernel: Tensor) -> Tensor:
@@ -156,11 +159,14 @@ def _is_path(kernel: Tensor) -> bool:
     return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
-def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
-    """Return where lights lie that are small, bright and alone, best first [mosaic px]."""
+def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]] | None:
+    """Return where lights lie that are small, bright and alone, best first [mosaic px].
+
+    None where there are too few to tell; none of them where some are too small for a shake.
+    """
     reach, (height, width) = _PATCH // 4, picture.shape[1:]
     if min(height, width) <= 2 * reach:
-        return []
+        return None
     luma = picture.mean(0)[None, None]
     ground = -_largest(-_mean(luma, 33), 17)
     above = (luma - ground).clamp_min(0)
@@ -194,8 +200,10 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]]:
         widths.append(2 * math.sqrt(12) * _deviation(energy / total, row, column))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
         found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
+    if len(found) < _FEWEST:
+        return None
     # Nothing is smaller than a shake; a single one may be a hot pixel.
-    if len(found) < _FEWEST or sorted(widths)[1] < _SHORTEST:
+    if sorted(widths)[1] < _SHORTEST:
         return []
     return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
 
