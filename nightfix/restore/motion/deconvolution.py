@@ -38,7 +38,7 @@ _FAINT, _BLACK = 1e-3, 0.01
 _DARKEST = 1e-5
 
 #: Share of the sensor's white from which samples count as saturated.
-_SATURATED = 0.97
+SATURATED = 0.97
 
 #: Side of the squares over which the two greens are compared [packed px].
 _IMBALANCE = 64
@@ -198,7 +198,7 @@ def _richardson_lucy(seen: Tensor, kernel: Tensor, saturation: float) -> Tensor:
     size = (padded.shape[-2], padded.shape[-1])
     forward = transfer_function(kernel, size)[:, None]
     backward = forward.conj().resolve_conj()
-    saturated = padded >= _SATURATED * saturation
+    saturated = padded >= SATURATED * saturation
     light = padded.clone()
     for _ in range(_ROUNDS):
         shaken = torch.fft.irfft2(torch.fft.rfft2(light).mul_(forward), s=size)

@@ -82,7 +82,7 @@ def kernel_axis(kernel: Tensor) -> tuple[float, float]:
     Parameters
     ----------
     kernel : Tensor, shape (side, side)
-        Non-negative, sum 1, its centroid in the middle.
+        Non-negative, sum 1; its centroid may lie anywhere.
 
     Returns
     -------
@@ -91,10 +91,11 @@ def kernel_axis(kernel: Tensor) -> tuple[float, float]:
     direction : float
         From the rows' direction, to the right, upwards, in [0, pi) [rad].
     """
-    place = torch.arange(kernel.shape[0], dtype=kernel.dtype) - kernel.shape[0] // 2
+    place = torch.arange(kernel.shape[0], dtype=kernel.dtype)
     rows, columns = kernel.sum(1), kernel.sum(0)
-    down, along = float((rows * place**2).sum()), float((columns * place**2).sum())
-    both = float((kernel * place[:, None] * place).sum())
+    y, x = place - (rows * place).sum(), place - (columns * place).sum()
+    down, along = float((rows * y**2).sum()), float((columns * x**2).sum())
+    both = float((kernel * y[:, None] * x).sum())
     deviation = math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))
     return deviation, (math.atan2(-2 * both, along - down) / 2) % math.pi
 
@@ -105,6 +106,6 @@ def shake_length(kernel: Tensor) -> float:
     Parameters
     ----------
     kernel : Tensor, shape (side, side)
-        Non-negative, sum 1, its centroid in the middle.
+        Non-negative, sum 1; its centroid may lie anywhere.
     """
     return math.sqrt(12) * kernel_axis(kernel)[0]

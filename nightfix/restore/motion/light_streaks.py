@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.restore.motion.deconvolution import SATURATED
 from nightfix.restore.motion.edges import explanation_cost
 from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_length, still
 
@@ -31,7 +32,7 @@ _CONTRAST = 4.0
 #: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
 _RADII, _BEGINNINGS = (0.6, 1.5, 2.5, 4.0), 3
 
-#: Steps of Adam for each beginning, and for the best two of them.
+#: Steps of Adam for each beginning, and for the best of each radius.
 _FIRST_STEPS, _STEPS = 40, 130
 
 #: Cost of a kernel's spread (the sum of its square roots): of paths that explain streaks alike
@@ -197,7 +198,7 @@ def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]] | N
             continue
         wide = F.max_pool2d(core.to(light.dtype)[None, None], 7, 1, 3)[0, 0]
         alone = total / (total + float((light * (1 - wide)).sum()))
-        widths.append(2 * math.sqrt(12) * _deviation(energy / total, row, column))
+        widths.append(2 * shake_length(energy / total))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
         found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
     if len(found) < _FEWEST:
@@ -218,16 +219,6 @@ def _largest(picture: Tensor, side: int) -> Tensor:
     """Return the largest sample of a square around each, by rows and columns in turn."""
     rows = F.max_pool2d(picture, (side, 1), 1, (side // 2, 0))
     return F.max_pool2d(rows, (1, side), 1, (0, side // 2))
-
-
-def _deviation(light: Tensor, row: float, column: float) -> float:
-    """Return the standard deviation of a light along its longest axis, about its place."""
-    place = torch.arange(light.shape[0], dtype=light.dtype)
-    down, along = place - row, place - column
-    rows = float((light.sum(1) * down.square()).sum())
-    columns = float((light.sum(0) * along.square()).sum())
-    both = float((light * down[:, None] * along).sum())
-    return math.sqrt((rows + columns) / 2 + math.hypot((rows - columns) / 2, both))
 
 
 def _connected(mask: Tensor, light: Tensor) -> Tensor:
@@ -268,7 +259,7 @@ def _cut(
     error = _MODEL_ERROR * samples.clamp_min(0) + _PEAK_ERROR * light.amax((1, 2), keepdim=True)
     variance = a * ratio * light.clamp_min(0) + b * ratio**2 + error.square()
     place = torch.tensor(places) - torch.tensor(corners, dtype=torch.float32)
-    return _Lights(samples, variance, samples >= 0.97 * ratio, masks, base, place)
+    return _Lights(samples, variance, samples >= SATURATED * ratio, masks, base, place)
 
 
 def _fitted(lights: _Lights) -> _Fit:
@@ -323,7 +314,7 @@ def _fit(
     """Fit lights and a kernel from beginnings (s, 33, 33); ``held`` leaves the kernels."""
     starts, count = len(kernels), len(lights.seen)
     above = (lights.seen - (lights.masks * lights.base[:, :, None, None]).sum(1)).clamp_min(0)
-    sums = 4 * (above[:, None] * lights.masks).sum((2, 3)).clamp_min(1e-3) / 4
+    sums = (above[:, None] * lights.masks).sum((2, 3)).clamp_min(1e-3)
 
     def repeated(start: Tensor) -> Tensor:
         return start.expand(starts, *start.shape).clone().requires_grad_()
