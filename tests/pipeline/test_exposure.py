@@ -61,7 +61,8 @@ def results(photo: Path, restorer: Restorer, options: EnhanceOptions) -> dict[st
 def test_every_format_is_as_bright_as_without_it(
     photo: Write, tiny_restorer: Restorer, shift: float, headroom: float
 ) -> None:
-    options = EnhanceOptions(settings=replace(STEPS, headroom=headroom))
+    # What an untrained network makes of noise may look like a shake at one brightness.
+    options = EnhanceOptions(settings=replace(STEPS, headroom=headroom), deblur=False)
     plain = results(photo(0.0), tiny_restorer, options)
     shifted = results(photo(shift), tiny_restorer, options)
     assert set(plain) == {*FORMATS, "linear-dng"}
@@ -94,7 +95,7 @@ def test_a_preview_is_as_bright_with_and_without_its_cache(
     def see(path: Path) -> tuple[np.ndarray, np.ndarray]:
         seen = preview(
             path,
-            EnhanceOptions(settings=STEPS),
+            EnhanceOptions(settings=STEPS, deblur=False),
             weights=tiny_restorer.info.sha256,
             load=lambda: tiny_restorer,
             crop=(0, 0, 128, 96),
