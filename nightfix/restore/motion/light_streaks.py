@@ -60,8 +60,10 @@ _SMALLEST = 0.04
 #: A still camera explains lights at most so much worse than a shaken one would.
 _STILL_MARGIN = 1.12
 
-#: Share of a light's energy that has to be explained, of so many lights.
-_EXPLAINED, _WITNESSES = 0.6, 2
+#: Share of a light's energy that has to be explained, of half of the lights, and what the fit
+#: leaves of it in units of what a model of a light must leave, at most: glints on leaves and
+#: marks on a wall are not lights.
+_EXPLAINED, _WORST_MISFIT = 0.5, 2.0
 
 #: Shortest shake that is told from a lens's blur [mosaic px].
 _SHORTEST = 3.3
@@ -139,8 +141,8 @@ def kernel_from_lights(
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
         return still()[0]
-    if int((fit.explained[best] >= _EXPLAINED).sum()) < _WITNESSES:
-        return still()[0]
+    if float(fit.explained[best].median()) < _EXPLAINED or float(misfit[best]) > _WORST_MISFIT:
+        return None
     costs = {}
     for kernel, left in zip(map(_cleaned, fit.kernel), misfit.tolist(), strict=True):
         if left <= _AS_GOOD * float(misfit[best]) and _is_path(kernel):
