@@ -23,8 +23,9 @@ SMALLEST_SIDE = KERNEL_SIZE // 2 + 1
 #: How far what lies outside a window matters to it [packed px].
 CONTEXT = 48
 
-#: Rounds of Richardson's and Lucy's method: more bring more noise than sharpness.
-_ROUNDS = 12
+#: Rounds of Richardson's and Lucy's method, and how far each goes on in the direction of the
+#: one before it. From 0.85 on, rounds swing.
+_ROUNDS, _MOMENTUM = 12, 0.7
 
 #: Weight of the total variation, and the step between samples, on a square-root scale, that is
 #: none yet. From a weight of half that step on, the rounds would build up a checkerboard.
@@ -165,13 +166,18 @@ def deconvolve(planes: Tensor, kernel: Tensor, *, saturation: float = math.inf) 
     -----
     Richardson's and Lucy's method, twelve rounds, with a weak total variation on the scale of
     square roots, where the noise of light is even. A saturated sample asks for nothing where
-    the estimate lies above it already: lights become points again, without rings.
+    the estimate lies above it already: lights become points again, without rings. Each round
+    begins further on in the direction of the one before, as Biggs and Andrews do, but by a
+    factor, not by a term, for lights grow by factors; and always equally far, for steps that
+    suit a window would leave its border to be seen. Twelve do what thirty would.
 
     References
     ----------
-    Richardson, JOSA 1972; Lucy, The Astronomical Journal 1974; Dey et al., "Richardson-Lucy
-    algorithm with total variation regularization", Microscopy Research and Technique 2006;
-    Whyte, Sivic and Zisserman, "Deblurring shaken and partially saturated images", IJCV 2014.
+    Richardson, JOSA 1972; Lucy, The Astronomical Journal 1974; Biggs and Andrews,
+    "Acceleration of iterative image restoration algorithms", Applied Optics 1997; Dey et al.,
+    "Richardson-Lucy algorithm with total variation regularization", Microscopy Research and
+    Technique 2006; Whyte, Sivic and Zisserman, "Deblurring shaken and partially saturated
+    images", IJCV 2014.
     """
     if min(planes.shape[-2:]) < SMALLEST_SIDE:
         return planes
@@ -199,15 +205,16 @@ def _richardson_lucy(seen: Tensor, kernel: Tensor, saturation: float) -> Tensor:
     forward = transfer_function(kernel, size)[:, None]
     backward = forward.conj().resolve_conj()
     saturated = padded >= SATURATED * saturation
-    light = padded.clone()
+    light, before = padded, padded
     for _ in range(_ROUNDS):
-        shaken = torch.fft.irfft2(torch.fft.rfft2(light).mul_(forward), s=size)
+        ahead = (light / before).pow_(_MOMENTUM).mul_(light).clamp_min_(_DARKEST)
+        shaken = torch.fft.irfft2(torch.fft.rfft2(ahead).mul_(forward), s=size)
         shaken.clamp_min_(_DARKEST)
         asked = padded / shaken
         asked.masked_fill_(saturated & (shaken > padded), 1)
         factor = torch.fft.irfft2(torch.fft.rfft2(asked).mul_(backward), s=size).clamp_min_(0)
-        smoothed = (1 - _SMOOTHNESS * _total_variation(light)).clamp_(0.5, 2)
-        light = light.mul_(factor).div_(smoothed).clamp_min_(_DARKEST)
+        smoothed = (1 - _SMOOTHNESS * _total_variation(ahead)).clamp_(0.5, 2)
+        before, light = light, ahead.mul_(factor).div_(smoothed).clamp_min_(_DARKEST)
     return light[..., rows, columns]
 
 

@@ -62,8 +62,8 @@ _STILL_MARGIN = 1.12
 
 #: Share of a light's energy that has to be explained, of half of the lights, and what the fit
 #: leaves of it in units of what a model of a light must leave, at most: glints on leaves and
-#: marks on a wall are not lights.
-_EXPLAINED, _WORST_MISFIT = 0.5, 2.0
+#: marks on a wall are not lights. Nor is what lies below white.
+_EXPLAINED, _WORST_MISFIT, _WHITE = 0.5, 2.0, 0.97
 
 #: Shortest shake that is told from a lens's blur [mosaic px].
 _SHORTEST = 3.3
@@ -134,6 +134,8 @@ def kernel_from_lights(
     if not places:
         return still()[0]
     lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
+    if float(lights.seen.amax((1, 2)).median()) < _WHITE:
+        return None
     with torch.enable_grad():
         fit = _fitted(lights)
         resting = _fit(lights, still().expand(1, -1, -1), torch.tensor([1.0]), _STEPS, held=True)
