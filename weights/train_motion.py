@@ -212,7 +212,9 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         amplification = Amplification(ratio=ratio, source="given", reason="given")
         conditioning = Conditioning(amplification=amplification, noise=noise, blur=False)
         headroom = min(6.0, math.log2(ratio))
-        picture = restorer.restore_packed(capture, conditioning, Settings(steps=1, headroom=headroom))
+        picture = restorer.restore_packed(
+            capture, conditioning, Settings(steps=1, headroom=headroom)
+        )
         told = estimate(shake, generator, rng)
         if not night and rng.random() < FROM_EDGES:
             seen_in_edges = kernel_from_edges(picture)

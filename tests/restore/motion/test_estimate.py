@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import nightfix
 from nightfix.restore.motion.estimate import find_shake
 from nightfix.restore.motion.kernels import still
 
@@ -29,3 +30,11 @@ def test_edges_are_asked_where_lights_do_not_tell(monkeypatch, lights, edges, in
     monkeypatch.setattr(f"{where}.kernel_from_edges", lambda _: edges)
     planes = torch.zeros(4, 8, 8)
     assert find_shake(planes, planes, ratio=8.0, a=1e-4, b=1e-7, insist=insist) is found
+
+
+def test_leaves_in_the_sun_are_not_lights_of_a_shaken_night(shared):
+    """A sharp photo by day, full of glints."""
+    raw = nightfix.read_raw(shared / "raw" / "HERO7_GOPR9231.dng")
+    conditioning = nightfix.condition_raw(raw)
+    known = nightfix.Restorer("nightfix-fast").with_shake(raw, conditioning)
+    assert known.blur is False

@@ -87,3 +87,14 @@ def test_a_picture_of_any_size_may_be_asked(size):
     planes = torch.rand((4, *size), generator=torch.Generator().manual_seed(1))
     kernel = kernel_from_lights(planes / RATIO, planes, ratio=RATIO, a=A, b=B)
     assert kernel is None or math.isfinite(shake_length(kernel))
+
+
+def test_what_lies_below_white_is_no_light(generator, monkeypatch):
+    monkeypatch.setitem(globals(), "A", 1e-6)
+    monkeypatch.setitem(globals(), "B", 1e-10)
+    true = random_shake(9.0, generator).kernel(KERNEL_SIZE, 1.0)
+    scene = night(generator, [2.5, 0.7, 4.0, 0.6, 3.0, 1.0])
+    for level, found in ((0.2, True), (0.05, False)):
+        capture, picture = photograph(level * scene, true, generator)
+        kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
+        assert (kernel is not None and shake_length(kernel) > 5) == found
