@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,22 @@ CFA, LINEAR_RAW = 32803, 34892
 
 #: One row of an IFD: code, TIFF type, count, value.
 Row = tuple[int, int, int, Any]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How samples are stored: TIFF's numbers, and what makes bytes of each strip or tile.
+
+    ``cut`` leaves out of the last tiles what lies beyond the frame.
+    """
+
+    compression: int
+    encode: Callable[[np.ndarray], bytes]
+    bits: int = 16
+    sample_format: int = 1
+    predictor: int = 1
+    fields: tuple[int, int] = (1, 1)
+    cut: bool = False
 
 
 @dataclass
@@ -53,6 +69,7 @@ class DngSpec:
     exif: Sequence[Row] = ()
     gps: Sequence[Row] = ()
     tile: tuple[int, int] | None = None
+    coding: Coding = Coding(1, lambda piece: piece.astype("<u2").tobytes())
 
 
 def rationals(values: Sequence[float], denominator: int = 10000) -> tuple[int, ...]:
@@ -147,14 +164,22 @@ def ifd_bytes(rows: Sequence[Row], offset: int) -> bytes:
     return struct.pack("<H", len(rows)) + entries + b"\0\0\0\0" + tail
 
 
-def _blocks(samples: np.ndarray, tile: tuple[int, int] | None) -> list[bytes]:
+def _blocks(spec: DngSpec) -> list[bytes]:
     """Return the sample data: one strip, or tiles padded by the last row and column."""
+    samples, tile, coding = _in_fields(spec.samples, *spec.coding.fields), spec.tile, spec.coding
     if tile is None:
-        return [samples.astype("<u2").tobytes()]
-    padding = [(0, -side % step) for side, step in zip(samples.shape, tile, strict=True)]
-    padded = np.pad(samples, padding, "edge").astype("<u2")
-    rows, columns = (range(0, side, step) for side, step in zip(padded.shape, tile, strict=True))
-    return [padded[y : y + tile[0], x : x + tile[1]].tobytes() for y in rows for x in columns]
+        return [coding.encode(samples)]
+    height, width = samples.shape[:2]
+    padding = [(0, -height % tile[0]), (0, -width % tile[1])] + [(0, 0)] * (samples.ndim - 2)
+    padded = samples if coding.cut else np.pad(samples, padding, "edge")
+    rows, columns = range(0, height, tile[0]), range(0, width, tile[1])
+    return [coding.encode(padded[y : y + tile[0], x : x + tile[1]]) for y in rows for x in columns]
+
+
+def _in_fields(samples: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Store every row (and column) of one kind together, as RowInterleaveFactor says."""
+    samples = np.concatenate([samples[first::rows] for first in range(rows)])
+    return np.concatenate([samples[:, first::columns] for first in range(columns)], 1)
 
 
 def _structure_rows(spec: DngSpec, blocks: list[bytes], start: int) -> list[Row]:
@@ -165,12 +190,18 @@ def _structure_rows(spec: DngSpec, blocks: list[bytes], start: int) -> list[Row]
         (254, LONG, 1, 0),
         (256, LONG, 1, width),
         (257, LONG, 1, height),
-        (258, SHORT, planes, (16,) * planes),
-        (259, SHORT, 1, 1),
+        (258, SHORT, planes, (spec.coding.bits,) * planes),
+        (259, SHORT, 1, spec.coding.compression),
         (262, SHORT, 1, spec.photometric),
         (277, SHORT, 1, planes),
         (284, SHORT, 1, 1),
     ]
+    if spec.coding.predictor != 1:
+        rows.append((317, SHORT, 1, spec.coding.predictor))
+    if spec.coding.sample_format != 1:
+        rows.append((339, SHORT, planes, (spec.coding.sample_format,) * planes))
+    if spec.coding.fields != (1, 1):
+        rows += [(50975, LONG, 1, spec.coding.fields[0]), (52547, LONG, 1, spec.coding.fields[1])]
     if spec.tile is None:
         rows += [(273, LONG, 1, offsets), (278, LONG, 1, height), (279, LONG, 1, counts)]
     else:
@@ -192,7 +223,7 @@ def write_test_dng(path: Path, spec: DngSpec) -> Path:
         *_color_rows(spec),
         *spec.image,
     ]
-    blocks = _blocks(spec.samples, spec.tile)
+    blocks = _blocks(spec)
 
     def main_ifd(start: int, exif: int, gps: int) -> bytes:
         pointers: list[Row] = [(34665, LONG, 1, exif)] if spec.exif else []

@@ -1,7 +1,8 @@
-"""Read: LibRaw in a process of its own, and the protocol between the two.
+"""Read: the decoders in a process of their own, and the protocol between the two.
 
-A camera file is input from outside, and LibRaw is large and written in C++: a file made for
-it can crash it, keep it busy for ever or make it ask for all memory there is. So it works
+A camera file is input from outside, and LibRaw is large and written in C++, as are the libraries
+for what it cannot decode: a file made for them can crash them, keep them busy for ever or make
+them ask for all memory there is. So they work
 in a child process that is given the bytes of a file and answers with samples and a header,
 under limits of time, size and memory. Whatever happens there, here it is one error.
 The child lives on for the next photo; after a crash there is a new one.
@@ -18,7 +19,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ NOTES_TIME_LIMIT = 2.6
 
 #: Most pixels a file may declare; the largest composites of cameras have 400 million.
 MAX_PIXELS = 1 << 29
+
+#: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
+MIN_BITS_PER_PIXEL = 1 / 8
 
 #: Bytes of the file that are sent at once.
 _PIECE = 1 << 20
@@ -65,12 +69,12 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What LibRaw knows of a file.
+    """What LibRaw, or :mod:`nightfix.read.dng_decoder` in its place, knows of a file.
 
     Attributes
     ----------
-    samples : ndarray, shape (H, W), uint16, or None
-        The visible part; None where a pixel has several values, and they do not show from
+    samples : ndarray, shape (H, W), uint16 or float32, or None
+        The visible part, finite; None where a pixel has several values, and they do not show from
         which mosaic they were interpolated.
     origin : {"mosaic", "x-trans", "rgb"}
         What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and
@@ -91,7 +95,7 @@ class Decoded:
     black_level_per_channel : tuple of float
         By color number [DN].
     white_level : float
-        Of LibRaw's table [DN].
+        Of LibRaw's table; of a DNG its own [DN].
     camera_white_level_per_channel : tuple of float
         The camera's own, by color number; () if it states none [DN].
     camera_whitebalance : tuple of float
@@ -107,9 +111,15 @@ class Decoded:
     maker_notes : mapping of str to str
         Entries of the maker note, for :func:`nightfix.read.maker_notes.camera_settings`; {} =
         none, or none that could be read in time.
+    own_levels : bool
+        Whether black and white are those of ``samples`` alone, not of the file's tags.
+    stops : int
+        By how much 1.0 is brighter than what the file calls white, >= 0 [EV].
+    curves : int
+        How many opcodes of OpcodeList2 have been carried out.
     """
 
-    samples: NDArray[np.uint16] | None
+    samples: NDArray[Any] | None
     origin: Origin
     sizes: Sizes
     num_colors: int
@@ -129,18 +139,43 @@ class Decoded:
     focal_length: float
     margins: Margins | None = None
     maker_notes: Mapping[str, str] = field(default_factory=dict)
+    own_levels: bool = False
+    stops: int = 0
+    curves: int = 0
 
 
 class DecoderError(Exception):
     """LibRaw has no picture to give; ``args[0]`` says why, ``kind`` of which kind that is.
 
     ``kind`` is "unknown" (no RAW file of a known camera), "damaged", "declared" (too many
-    pixels for the file, or for any camera), "memory", "time", "crash", "start" or "other".
+    pixels for the file, or for any camera; or damaged in a known place), "format" (not written
+    in a way that is read here), "memory", "time", "crash", "start" or "other".
     """
 
     def __init__(self, kind: str, what: str) -> None:
         super().__init__(what)
         self.kind = kind
+
+
+def require_plausible_size(size: int, pixels: int) -> None:
+    """Refuse what declares far more pixels than it can hold, before any memory is asked for.
+
+    Parameters
+    ----------
+    size : int
+        Of the whole file [bytes].
+    pixels : int
+        That it declares.
+
+    Raises
+    ------
+    DecoderError
+        Beyond :data:`MAX_PIXELS`, or with fewer than :data:`MIN_BITS_PER_PIXEL`.
+    """
+    if pixels > MAX_PIXELS:
+        raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
+    if 8 * size < MIN_BITS_PER_PIXEL * pixels:
+        raise DecoderError("declared", f"truncated: {size} bytes for {pixels} pixels")
 
 
 def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
@@ -198,7 +233,7 @@ class _Child:
         file.seek(0)
         try:
             with suppress(BrokenPipeError):
-                self._send(b"%d\n" % (size + padding))
+                self._send(b"%d %d\n" % (size + padding, padding))
                 while piece := file.read(_PIECE):
                     self._send(piece)
                 for start in range(0, padding, _PIECE):
@@ -209,10 +244,10 @@ class _Child:
         except EOFError as error:
             self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
-            raise DecoderError("crash", f"LibRaw crashed on it ({code})") from error
+            raise DecoderError("crash", f"decoding it crashed ({code})") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             self.close()
-            raise DecoderError("crash", "LibRaw returned invalid data") from error
+            raise DecoderError("crash", "decoding it returned invalid data") from error
         except DecoderError:
             raise
         except BaseException:
@@ -262,7 +297,8 @@ class _Child:
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
         if header.pop("has_samples"):
-            samples = self._array((sizes.height, sizes.width))
+            shape = (sizes.height, sizes.width)
+            samples = self._floats(shape) if header["own_levels"] else self._array(shape)
         margins = self._margins(sizes) if header.pop("has_margins") else None
         matrix = np.array(header.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
         header = {key: tuple(v) if isinstance(v, list) else v for key, v in header.items()}
@@ -272,15 +308,26 @@ class _Child:
 
     def _array(self, shape: tuple[int, int]) -> NDArray[np.uint16]:
         """Take samples of a shape within bounds."""
-        assert self.process.stdout is not None
         samples = np.empty(shape, np.uint16)
+        self._fill(samples)
+        return samples
+
+    def _floats(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Take samples on levels of their own; all are finite."""
+        samples = np.empty(shape, np.float32)
+        self._fill(samples)
+        if not (np.isfinite(samples.min(initial=0)) and np.isfinite(samples.max(initial=0))):
+            raise ValueError("not a number")
+        return samples
+
+    def _fill(self, samples: NDArray[Any]) -> None:
+        assert self.process.stdout is not None
         wanted, got = samples.reshape(-1).view(np.uint8).data, 0
         while got < len(wanted):
             count = self.process.stdout.readinto(wanted[got:])  # type: ignore[attr-defined]
             if not count:
                 raise EOFError
             got += count
-        return samples
 
     def _margins(self, sizes: Sizes) -> Margins:
         """Take what is around the visible part; that lies within the frame."""

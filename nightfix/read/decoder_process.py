@@ -1,6 +1,6 @@
-"""Read: what runs in the process of LibRaw, and nowhere else.
+"""Read: what runs in the process of LibRaw and of the other decoders, and nowhere else.
 
-Here every file is treated as hostile. The process gives up what LibRaw does not need before it
+Here every file is treated as hostile. The process gives up what decoding does not need before it
 sees one, and answers with nothing but numbers and short texts; :mod:`nightfix.read.decoder`,
 which starts it, believes them within bounds.
 """
@@ -15,18 +15,23 @@ import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import exifread
 import numpy as np
 import rawpy
 from numpy.typing import NDArray
 
-from nightfix.read.decoder import MAX_PIXELS, TIME_LIMIT, DecoderError, Origin, Sizes
+from nightfix.read.decoder import (
+    TIME_LIMIT,
+    DecoderError,
+    Origin,
+    Sizes,
+    require_plausible_size,
+)
+from nightfix.read.dng_decoder import Picture, decode_dng, foreign_samples, prepare
 from nightfix.read.maker_notes import KEYS, LONGEST_TEXT
-
-#: Fewest bits a pixel of a whole file; the strongest lossy compression in use takes about 1.
-MIN_BITS_PER_PIXEL = 1 / 8
+from nightfix.read.tags import FileTags, read_tags
 
 #: Address space of the child: LibRaw's own limit of 2 GiB of samples, the file, and libraries.
 _ADDRESS_SPACE = 8 << 30
@@ -44,22 +49,21 @@ def serve() -> None:
     logging.getLogger("exifread").disabled = True
     with suppress(rawpy.LibRawError):
         rawpy.imread(io.BytesIO())  # which imports what it needs, while that can be opened
+    prepare()
     _limit_ourselves()
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := source.readline():
         _limit_time()
-        data = source.read(int(line))
+        size, padding = map(int, line.split())
+        data = source.read(size)
         try:
-            with rawpy.imread(io.BytesIO(data)) as raw:
-                _require_plausible_size(len(data), raw.sizes)
-                header, samples = _header(raw)
-                answers.write(json.dumps(header).encode() + b"\n")
-                if samples is not None:
-                    for start in range(0, len(samples), _ROWS):
-                        answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
-                if header["has_margins"]:
-                    for margin in _margins(raw):
-                        answers.write(np.ascontiguousarray(margin).tobytes())
+            tags = read_tags(io.BytesIO(data)) if data[:2] in (b"II", b"MM") else FileTags()
+            if (samples := foreign_samples(tags)) is not None:
+                _send(answers, *_of_dng(decode_dng(data, samples, padding=padding)))
+            else:
+                with rawpy.imread(io.BytesIO(data)) as raw:
+                    require_plausible_size(size, raw.sizes.raw_height * raw.sizes.raw_width)
+                    _send(answers, *_of_libraw(raw))
         except (DecoderError, rawpy.LibRawError, MemoryError) as error:
             answer = {"error": _kind(error), "what": _sentence(error)}
             answers.write(json.dumps(answer).encode() + b"\n")
@@ -68,6 +72,31 @@ def serve() -> None:
             answers.write(json.dumps(maker_notes(data)).encode() + b"\n")
         del data
         answers.flush()
+
+
+class _Answer(NamedTuple):
+    """What :class:`Decoded` holds: as JSON can carry it, and samples and what is around them."""
+
+    header: dict[str, Any]
+    samples: NDArray[Any] | None
+    frame: NDArray[np.uint16] | None
+
+
+def _send(
+    answers: BinaryIO,
+    header: dict[str, Any],
+    samples: NDArray[Any] | None,
+    frame: NDArray[np.uint16] | None,
+) -> None:
+    has_margins = frame is not None and header["origin"] == "mosaic" and samples is not None
+    header |= {"has_samples": samples is not None, "has_margins": has_margins}
+    answers.write(json.dumps(header).encode() + b"\n")
+    if samples is not None:
+        for start in range(0, len(samples), _ROWS):
+            answers.write(np.ascontiguousarray(samples[start : start + _ROWS]).data)
+    if frame is not None and has_margins:
+        for margin in _margins(frame, Sizes(*header["sizes"])):
+            answers.write(np.ascontiguousarray(margin).tobytes())
 
 
 class _TooLong(BaseException):
@@ -116,7 +145,7 @@ def _with_exif(data: bytes) -> bytes:
 
 
 def _limit_ourselves() -> None:
-    """Give up what LibRaw never needs: most memory, and files and connections of its own."""
+    """Give up what no decoder needs: most memory, and files and connections of its own."""
     with suppress(ImportError):  # not on Windows
         import resource
 
@@ -146,17 +175,8 @@ def _limit_time() -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (spent + int(TIME_LIMIT) + 1, hard))
 
 
-def _require_plausible_size(size: int, sizes: rawpy.ImageSizes) -> None:
-    """Refuse what declares far more pixels than it can hold, before any memory is asked for."""
-    pixels = sizes.raw_height * sizes.raw_width
-    if pixels > MAX_PIXELS:
-        raise DecoderError("declared", f"declares {pixels} pixels, more than any camera has")
-    if 8 * size < MIN_BITS_PER_PIXEL * pixels:
-        raise DecoderError("declared", f"truncated: {size} bytes for {pixels} pixels")
-
-
-def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
-    """Return what :class:`Decoded` holds, as JSON can carry it, and the samples."""
+def _of_libraw(raw: rawpy.RawPy) -> _Answer:
+    """Return what LibRaw knows of a file."""
     sizes = raw.sizes
     shape: tuple[int, ...] | None = None
     try:
@@ -172,8 +192,6 @@ def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None
     if samples is not None:
         sizes = sizes._replace(height=samples.shape[0], width=samples.shape[1])
     header = {
-        "has_samples": samples is not None,
-        "has_margins": origin == "mosaic" and samples is not None,
         "origin": origin,
         "sizes": [*(getattr(sizes, name) for name in Sizes._fields)],
         "num_colors": raw.num_colors,
@@ -186,13 +204,27 @@ def _header(raw: rawpy.RawPy) -> tuple[dict[str, Any], NDArray[np.uint16] | None
         "camera_whitebalance": list(raw.camera_whitebalance),
         "rgb_xyz_matrix": raw.rgb_xyz_matrix.ravel().tolist(),
         "lens": raw.lens.model,
+        "own_levels": False,
     }
-    return header | _exposure(raw), samples
+    frame = raw.raw_image if raw.raw_type is rawpy.RawType.Flat else None
+    return _Answer(header | _exposure(raw), samples, frame)
 
 
-def _margins(raw: rawpy.RawPy) -> tuple[NDArray[np.uint16], ...]:
+def _of_dng(picture: Picture) -> _Answer:
+    """Return what a DNG holds that LibRaw cannot decode."""
+    header, samples, frame = picture
+    if samples.shape[2] == 1:
+        mosaic = samples[..., 0]
+        return _Answer(header, mosaic, None if frame is None else frame[..., 0])
+    pattern = _sampled_sites(samples) if samples.shape[2] == 3 else None
+    if pattern is None:
+        return _Answer(header, None, None)
+    header |= {"pattern_shape": (2, 2), "sites": [*pattern]}
+    return _Answer(header, _at_sites(samples, pattern), None)
+
+
+def _margins(frame: NDArray[np.uint16], sizes: Sizes) -> tuple[NDArray[np.uint16], ...]:
     """Return what is above, left of, right of and below the visible part of a mosaic."""
-    frame, sizes = raw.raw_image, raw.sizes
     bottom, right = sizes.top_margin + sizes.height, sizes.left_margin + sizes.width
     rows = frame[sizes.top_margin : bottom]
     left = rows[:, : sizes.left_margin]
@@ -229,15 +261,15 @@ _ROUGHER = 1.01
 _MIDDLE = 1024
 
 
-def _at_sites(rgb: NDArray[np.uint16], sites: Sequence[int]) -> NDArray[np.uint16]:
+def _at_sites(rgb: NDArray[Any], sites: Sequence[int]) -> NDArray[Any]:
     """Take of three colors a pixel the one that its site of a 2 x 2 pattern has."""
-    mosaic = np.empty(rgb.shape[:2], np.uint16)
+    mosaic = np.empty(rgb.shape[:2], rgb.dtype)
     for (row, column), color in zip(_CELL, sites, strict=True):
         mosaic[row::2, column::2] = rgb[row::2, column::2, color]
     return mosaic
 
 
-def _sampled_sites(rgb: NDArray[np.uint16]) -> Sequence[int] | None:
+def _sampled_sites(rgb: NDArray[Any]) -> Sequence[int] | None:
     """Find the Bayer pattern that a demosaiced picture was made of; None if there is none.
 
     What was sampled keeps its noise, what was interpolated between samples is smoother:

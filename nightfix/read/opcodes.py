@@ -8,17 +8,24 @@ are applied here; everything else is passed on as it is or left out.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_GAIN_MAP = 9
+_MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 
 #: Opcodes whose parameters begin with an area of the active area: TrimBounds, MapTable,
 #: MapPolynomial, GainMap, DeltaPerRow, DeltaPerColumn, ScalePerRow, ScalePerColumn.
 _WITH_AREA = range(6, 14)
+
+#: Samples of light, 1.0 = white.
+Light = NDArray[np.float32]
+
+#: Highest power of a polynomial, and most samples of a pixel.
+_MAX_DEGREE, _MAX_PLANES = 8, 4
 
 #: More than any list holds, and than the grid of any gain map has a side; what claims more
 #: is damaged, or made to keep us busy.
@@ -128,6 +135,99 @@ def _shifted(code: Opcode, top: int, left: int) -> Opcode:
         area[axis] = first if first >= 0 else first % pitch
         area[axis + 2] = max(last, 0)
     return code._replace(parameters=struct.pack(">4I", *area) + code.parameters[16:])
+
+
+class Curve(NamedTuple):
+    """A function of the values of an area: a MapTable or MapPolynomial.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        Where it is for [px].
+    planes : range
+        Of which samples of a pixel.
+    function : callable
+        From values to values, 1.0 = white.
+    """
+
+    rows: slice
+    columns: slice
+    planes: range
+    function: Callable[[Light], Light]
+
+    def apply(self, light: Light) -> None:
+        """Change ``light``, shape (H, W, planes), in place."""
+        for plane in self.planes:
+            if plane < light.shape[2]:
+                area = light[self.rows, self.columns, plane]
+                area[...] = self.function(area)
+
+
+def first_curves(data: bytes) -> tuple[Curve, ...]:
+    """Return the curves that a list begins with, by which few bits hold many tones.
+
+    Parameters
+    ----------
+    data : bytes
+        OpcodeList2, for samples that are black-subtracted, 1.0 = white.
+
+    Returns
+    -------
+    tuple of Curve
+        Up to the first opcode that is no curve, or damaged. Values above 1 become that of 1; below
+        0 a polynomial goes on as a line, and a table at its first value.
+
+    References
+    ----------
+    Adobe, "Digital Negative (DNG) Specification", version 1.7.1.0, 2023, chapter 7, "MapTable",
+    "MapPolynomial".
+    """
+    curves = []
+    for code in parse_opcodes(data):
+        function = _function(code)
+        if function is None:
+            break
+        top, left, bottom, right, plane, planes, down, across = struct.unpack_from(
+            ">8I", code.parameters
+        )
+        rows, columns = slice(top, bottom, max(down, 1)), slice(left, right, max(across, 1))
+        curves.append(
+            Curve(rows, columns, range(plane, plane + min(planes, _MAX_PLANES)), function)
+        )
+    return tuple(curves)
+
+
+def without_first(data: bytes, count: int) -> bytes:
+    """Return a list without its first ``count`` opcodes, which have been applied."""
+    return encode_opcodes(parse_opcodes(data)[count:]) if count else data
+
+
+def _function(code: Opcode) -> Callable[[Light], Light] | None:
+    """Return what a MapTable or MapPolynomial does to values; None of anything else."""
+    if code.number not in (_MAP_TABLE, _MAP_POLYNOMIAL) or len(code.parameters) < 36:
+        return None
+    (size,) = struct.unpack_from(">I", code.parameters, 32)
+    if code.number == _MAP_TABLE:
+        if not 0 < size <= 65536 or len(code.parameters) != 36 + 2 * size:
+            return None
+        table = np.frombuffer(code.parameters, ">u2", offset=36).astype(np.float32) / 65535
+        places = np.arange(size, dtype=np.float32) / 65535
+        return lambda x: np.interp(x, places, table).astype(np.float32)
+    if size > _MAX_DEGREE or len(code.parameters) != 36 + 8 * (size + 1):
+        return None
+    terms = np.frombuffer(code.parameters, ">f8", offset=36).astype(np.float32)
+    if not np.isfinite(terms).all():
+        return None
+    return lambda x: _polynomial(x, terms)
+
+
+def _polynomial(x: Light, terms: NDArray[np.float32]) -> Light:
+    value = np.zeros_like(x)
+    above = np.clip(x, 0, 1)
+    for term in terms[::-1]:
+        value = value * above + term
+    slope = terms[1] if len(terms) > 1 else np.float32(0)
+    return np.minimum(value + np.minimum(x, 0) * slope, np.float32(1))
 
 
 def gain_maps(opcodes: OpcodeLists) -> tuple[GainMap, ...]:

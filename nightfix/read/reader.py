@@ -1,7 +1,8 @@
 """Read: from a camera file to :class:`RawImage`.
 
-LibRaw decodes the samples. What a DNG says of itself (black level, colors, crop) is
-taken from its own tags, since LibRaw rounds, shifts or drops some of it.
+LibRaw decodes the samples, or imagecodecs those of DNGs that LibRaw cannot. What a DNG says
+of itself (black level, colors, crop) is taken from its own tags, since LibRaw rounds, shifts
+or drops some of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,13 @@ from nightfix.read.decoder import Decoded, DecoderError, Origin, Sizes, decode
 from nightfix.read.maker_notes import camera_settings
 from nightfix.read.masked import MaskedBlack, measure_black
 from nightfix.read.metadata import Metadata, read_metadata
-from nightfix.read.opcodes import OpcodeLists, correct_shading, shift_areas, without_gain_maps
+from nightfix.read.opcodes import (
+    OpcodeLists,
+    correct_shading,
+    shift_areas,
+    without_first,
+    without_gain_maps,
+)
 from nightfix.read.tag_names import Tag
 from nightfix.read.tags import FileTags, Ifd, read_tags
 from nightfix.read.truncation import declared_size, ends_without_data, sensor_images
@@ -131,7 +138,7 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
     ----------
     path : str or path-like
         A file of any format that LibRaw knows, of a Bayer, monochrome or X-Trans sensor,
-        or a Linear DNG.
+        or a Linear DNG; also DNGs of JPEG XL, lossy JPEG and floating-point numbers.
     allow_truncated : bool
         Read what is there of a truncated file; missing samples become DN 0.
 
@@ -292,7 +299,9 @@ _SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def _normalize(
-    samples: NDArray[np.uint16], black_level: NDArray[np.float32], white_level: float
+    samples: NDArray[Any],
+    black_level: NDArray[np.float32],
+    white_level: float,
 ) -> NDArray[np.float32]:
     """Return (DN - black) / (white - black), site by site."""
     mosaic = samples.astype(np.float32)
@@ -329,6 +338,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 _COPY_AGAIN = "copy it again from the card or a backup"
 _INSIST = f"{_COPY_AGAIN}, or use --allow-truncated to read what is there"
+_CONVERT = "convert it to a DNG with lossless compression, or develop this one elsewhere"
 _NOT_RAW = "give a camera RAW file, such as .ARW, .CR3, .NEF or .DNG"
 
 #: Largest file that is read; TIFF, and so nearly all formats of cameras, ends there [bytes].
@@ -366,6 +376,7 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
             "memory": ("too large for this machine's memory", _COPY_AGAIN),
             "time": (str(error), _COPY_AGAIN),
             "crash": (str(error), _COPY_AGAIN),
+            "format": (str(error), _CONVERT),
             "start": (str(error), "close other programs, or raise the limits of this one (ulimit)"),
         }.get(error.kind, (f"LibRaw cannot read it: {error}", _COPY_AGAIN))
         raise RawReadError(path, what, hint) from error
@@ -376,7 +387,11 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
 
 
 def _raw_image(
-    path: Path, samples: NDArray[np.uint16], raw: Decoded, tags: FileTags, metadata: Metadata
+    path: Path,
+    samples: NDArray[Any],
+    raw: Decoded,
+    tags: FileTags,
+    metadata: Metadata,
 ) -> RawImage:
     """Gather everything of a decoded file."""
     cfa_pattern = _cfa_pattern(path, raw, tags)
@@ -396,14 +411,25 @@ def _raw_image(
         bit_depth=next((b for b in (10, 12, 14) if white_level < 2**b), 16),
         as_shot_neutral=_as_shot_neutral(raw, tags, color_matrices) if cfa_pattern else None,
         color_matrices=color_matrices,
-        baseline_exposure=_baseline_exposure(tags),
+        baseline_exposure=_baseline_exposure(tags) + raw.stops,
         crop=_crop(raw.sizes, frame),
         orientation=_orientation(raw, tags),
-        metadata=metadata,
+        metadata=_brighter_white(metadata, raw.stops),
         opcodes=_opcodes(raw, frame),
         origin=raw.origin,
         masked=_masked(raw, samples, frame, black_level, white_level),
     )
+
+
+def _brighter_white(metadata: Metadata, stops: int) -> Metadata:
+    """State the noise in units of a white that is so much brighter than the file's.
+
+    With w = 2^stops, variance = a x + b becomes (a / w) x + b / w^2.
+    """
+    if not stops:
+        return metadata
+    profile = tuple((a / 2**stops, b / 4**stops) for a, b in metadata.noise_profile)
+    return replace(metadata, noise_profile=profile)
 
 
 def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
@@ -480,7 +506,6 @@ class _Frame(NamedTuple):
 _ACTIVE_AREA, _BLACK_REPEAT, _BLACK_LEVEL = 50829, 50713, 50714
 _OPCODE_LISTS = (51008, 51009, 51022)
 _CROP_ORIGIN, _CROP_SIZE = 50719, 50720
-_SAMPLE_FORMAT, _FLOAT = 339, 3
 
 
 def _black_level(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
@@ -493,8 +518,7 @@ def _black_level(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
     levels = np.array(frame.sensor.numbers(_BLACK_LEVEL))
     rows, columns = (*frame.sensor.integers(_BLACK_REPEAT), 1, 1)[:2]
     is_whole = min(rows, columns) > 0 and levels.size == rows * columns
-    is_float = frame.sensor.number(_SAMPLE_FORMAT) == _FLOAT  # LibRaw rescales these
-    if is_whole and np.isfinite(levels).all() and not is_float:
+    if is_whole and np.isfinite(levels).all() and not raw.own_levels:
         down = (np.arange(2 * rows) + frame.top) % rows
         across = (np.arange(2 * columns) + frame.left) % columns
         pattern = levels.reshape(rows, columns)[np.ix_(down, across)]
@@ -582,6 +606,7 @@ def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
     )
     if raw.origin != "mosaic":
         stored = linear = b""
+    linear = without_first(linear, raw.curves)
     return OpcodeLists(
         stored=stored if sizes.top_margin == sizes.left_margin == 0 else b"",
         linear=shift_areas(linear, frame.top, frame.left),

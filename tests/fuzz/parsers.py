@@ -6,18 +6,19 @@
 What must hold, whatever the bytes: tags are read without an error, in bounded memory; every
 reader of a tag gives numbers or text; the size a file declares is a whole number; what is
 carried over can be written as a TIFF and read again; lists of opcodes and XMP packets are
-read, applied and written in bounded memory.
+read, applied and written in bounded memory; the start of a JPEG XL is sizes or a ValueError.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 
 import atheris
 
 with atheris.instrument_imports(include=["nightfix"]):
-    from nightfix.read import metadata, opcodes, truncation
+    from nightfix.read import jpegxl, metadata, opcodes, truncation
     from nightfix.write import ifd, xmp
     from nightfix.write.record import Record
 
@@ -41,6 +42,8 @@ def test_one_input(data: bytes) -> None:
     truncation.sensor_images(tags)
     read_corrections(data)
     read_packet(data)
+    with contextlib.suppress(ValueError):
+        jpegxl.read_jpegxl_header(data)
     carried = [tag for tag in tags.exif.tags.values() if tag.code not in (37500, 40965)]
     written = io.BytesIO()
     ifd.write_tree(
@@ -53,6 +56,9 @@ def test_one_input(data: bytes) -> None:
 
 def read_corrections(data: bytes) -> None:
     """Read ``data`` as a list of opcodes, and apply it."""
+    for curve in opcodes.first_curves(data):
+        with np.errstate(all="ignore"):
+            curve.apply(MOSAIC[..., None].copy())
     shifted = opcodes.shift_areas(data, 3, 5)
     for linear in (data, shifted):
         lists = opcodes.OpcodeLists(linear=linear)
