@@ -34,6 +34,9 @@ _GLOW = 33
 #: Relative differences of exposure time and ISO speed that are none.
 _SAME_TIME, _SAME_ISO = 0.1, 0.02
 
+#: How far apart two frames' white may be [EV].
+_SAME_WHITE = 0.01
+
 #: From a median absolute deviation to a standard deviation.
 _OF_MAD = 1.4826
 
@@ -143,6 +146,9 @@ def other_exposure(one: RawImage, other: RawImage) -> str:
         known = [value for value in values if value is not None]
         if len(known) < 2 or abs(known[0] - known[1]) > tolerance * max(known):
             return f"{_exposure(a)} and {_exposure(b)}"
+    brighter = other.baseline_exposure - one.baseline_exposure
+    if abs(brighter) > _SAME_WHITE:  # floating-point samples, one of them with light above white
+        return f"with a white {brighter:+.3g} EV apart"
     return ""
 
 

@@ -403,7 +403,7 @@ def _jpegxl(
     shape = (known.height, known.width, layout.planes)
     dtype = f"f{known.bits // 8}" if known.is_float else "u1" if known.bits <= 8 else "u2"
     out: Frame = np.empty(shape if layout.planes > 1 else shape[:2], dtype)
-    imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1, out=out)
+    imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
     samples: Frame = out.reshape(shape)
     return samples if layout.is_float else _spread(samples, (1 << known.bits) - 1, layout)
 

@@ -61,7 +61,7 @@ def read_jpegxl_header(data: bytes) -> JpegXlHeader:
     Raises
     ------
     ValueError
-        If it is none, is cut off, or holds a preview or an animation.
+        If it is none, is cut off, is to be turned, or holds a preview or an animation.
 
     References
     ----------
@@ -73,11 +73,11 @@ def read_jpegxl_header(data: bytes) -> JpegXlHeader:
     if bits.take(1):  # all as is usual
         return JpegXlHeader(height, width, 8, False)
     if bits.take(1):
-        bits.take(3)  # orientation
+        is_turned = bits.take(3)
         if bits.take(1):
             _sizes(bits)
-        if bits.take(1) or bits.take(1):
-            raise ValueError("a JPEG XL codestream with a preview or an animation")
+        if is_turned or bits.take(1) or bits.take(1):
+            raise ValueError("a turned JPEG XL codestream, or one with a preview or an animation")
     is_float = bool(bits.take(1))
     known, selector = _DEPTHS[is_float], bits.take(2)
     return JpegXlHeader(

@@ -104,6 +104,14 @@ def test_another_exposure_is_not_subtracted_but_mapped(take, frames, other):
     assert moved[~HOT].mean() < 0.001
 
 
+def test_frames_on_another_scale_are_not_subtracted(take, frames):
+    raw = read_raw(take("photo.dng", SCENE))
+    brighter = replace(raw, mosaic=raw.mosaic / 4, baseline_exposure=raw.baseline_exposure + 2)
+    mended, note = subtract_dark(brighter, read_dark_frames(frames))
+    assert mended is brighter
+    assert note.endswith("not subtracted: exposed with a white +2 EV apart")
+
+
 def test_frames_that_do_not_fit_are_refused(take, frames):
     for other in (
         take("small.dng", 50, shape=(120, 160)),

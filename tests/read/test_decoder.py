@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -117,6 +118,33 @@ def test_a_decoder_that_lies_is_one_error(
     monkeypatch.undo()
     assert zombies() == []
     assert read_raw(photo).mosaic.shape == SAMPLES.shape
+
+
+@pytest.mark.parametrize(
+    ("number", "is_believed"), [(0.25, True), (np.nan, False), (np.inf, False)]
+)
+def test_samples_of_a_decoder_that_are_no_numbers_are_not_believed(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, number: float, is_believed: bool
+) -> None:
+    with photo.open("rb") as file:
+        known = dataclasses.asdict(decoder.decode(file))
+    for name in ("samples", "margins", "maker_notes"):
+        del known[name]
+    matrix = {"rgb_xyz_matrix": [], "has_samples": True, "has_margins": False, "own_levels": True}
+    line = json.dumps(known | matrix | {"sizes": [1] * 4 + [0] * 7}).encode()
+    said = line + b"\n" + np.float32(number).tobytes() + b"{}\n"
+    become(
+        monkeypatch,
+        f"import sys, time; sys.stdin.buffer.readline(); sys.stdout.buffer.write({said!r});"
+        "sys.stdout.flush(); time.sleep(60)",
+    )
+    with photo.open("rb") as file:
+        if is_believed:
+            assert decoder.decode(file).samples == number
+        else:
+            with pytest.raises(decoder.DecoderError, match="decoding it returned invalid data"):
+                decoder.decode(file)
+    decoder._close()
 
 
 def test_a_decoder_that_falls_silent_and_lives_on_is_ended(

@@ -320,22 +320,52 @@ def test_numbers_of_another_writer_are_read(
     np.testing.assert_allclose(read_raw(path).mosaic, samples / largest, atol=1e-6)
 
 
+#: Version (2), color filter array (3), color (2).
+DNG_TAGS = [
+    (50706, 1, 4, b"\1\7\1\0", True),
+    (50707, 1, 4, b"\1\7\1\0", True),
+    (33421, 3, 2, (2, 2), True),
+    (33422, 1, 4, b"\0\1\1\2", True),
+    (50710, 1, 3, b"\0\1\2", True),
+    (50721, 10, 9, (8, 10, -2, 10, 0, 10, -4, 10, 12, 10, 2, 10, -1, 10, 2, 10, 6, 10), True),
+    (50728, 5, 3, (1, 2, 1, 1, 5, 8), True),
+]
+
+
 def write_by_tifffile(
     path: Path, samples: np.ndarray, *, white: int = 1, photometric: int = CFA, **options: Any
 ) -> Path:
     """Write a DNG of tifffile's own container."""
-    tags = [
-        (50706, 1, 4, b"\1\7\1\0", True),
-        (50707, 1, 4, b"\1\7\1\0", True),
-        (33421, 3, 2, (2, 2), True),
-        (33422, 1, 4, b"\0\1\1\2", True),
-        (50717, 4, 1, white, True),
-        (50721, 10, 9, (8, 10, -2, 10, 0, 10, -4, 10, 12, 10, 2, 10, -1, 10, 2, 10, 6, 10), True),
-        (50728, 5, 3, (1, 2, 1, 1, 5, 8), True),
-    ]
+    tags = [*DNG_TAGS, (50717, 4, 1, white, True)]
     options = {"photometric": photometric, "metadata": None, "subfiletype": 0} | options
     tifffile.imwrite(path, samples, extratags=tags, software=False, **options)
     return path
+
+
+def test_a_photo_below_its_previews_is_found(tmp_path: Path) -> None:
+    """As Adobe's converter writes it: a thumbnail, and below it the samples and a preview."""
+    path = tmp_path / "photo.dng"
+    small, preview = np.full((32, 48, 3), 90, np.uint8), np.full((200, 300, 3), 90, np.uint8)
+    of_file, of_samples = DNG_TAGS[:2] + DNG_TAGS[5:], [*DNG_TAGS[2:5], (50717, 4, 1, 16383, True)]
+    fields = [(50975, 4, 1, 2, True), (52547, 4, 1, 2, True)]
+    stored = np.block([[SAMPLES[y::2, x::2] for x in (0, 1)] for y in (0, 1)])
+    every = {"software": False, "metadata": None}
+    with tifffile.TiffWriter(path) as file:
+        file.write(small, subifds=2, subfiletype=1, extratags=of_file, **every)
+        file.write(
+            stored,
+            photometric=CFA,
+            compression=JPEG_XL,
+            compressionargs={"lossless": True},
+            tile=(64, 48),
+            extratags=[*of_samples, *fields],
+            **every,
+        )
+        file.write(preview, subfiletype=1, compression=7, photometric="ycbcr", **every)
+    raw = read_raw(path)
+    np.testing.assert_allclose(raw.mosaic, SAMPLES / 16383, atol=1e-6)
+    assert raw.cfa_pattern == "RGGB"
+    assert raw.as_shot_neutral is not None
 
 
 @pytest.mark.parametrize("brightest", [1.5, 3.0, 17.0])

@@ -34,6 +34,62 @@ def test_sizes_and_depth_are_those_that_were_encoded(
     assert read_jpegxl_header(bytes(data)) == (*shape[:2], bits, is_float)
 
 
+def boxed(*parts: tuple[bytes, bytes]) -> bytes:
+    return b"".join(struct.pack(">I4s", 8 + len(data), kind) + data for kind, data in parts)
+
+
+START = b"\0\0\0\x0cJXL \r\n\x87\n" + boxed((b"ftyp", b"jxl \0\0\0\0jxl "))
+
+
+def test_a_codestream_may_come_in_parts() -> None:
+    picture = np.arange(64 * 96).astype(np.uint8).reshape(64, 96)
+    whole = bytes(imagecodecs.jpegxl_encode(picture, lossless=True, usecontainer=False))
+    assert whole.startswith(b"\xff\x0a")
+    parts = [
+        (b"Exif", bytes(70)),
+        (b"jxlp", b"\0\0\0\0" + whole[:90]),
+        (b"jxlp", b"\x80\0\0\1" + whole[90:]),
+    ]
+    data = START + boxed(*parts)
+    assert np.array_equal(imagecodecs.jpegxl_decode(data), picture)
+    assert read_jpegxl_header(data) == (64, 96, 8, False)
+
+
+def test_a_box_may_be_longer_than_32_bits_say() -> None:
+    whole = bytes(imagecodecs.jpegxl_encode(np.zeros((64, 96), np.uint8), usecontainer=False))
+    data = START + struct.pack(">I4sQ", 1, b"jxlc", 16 + len(whole)) + whole
+    assert read_jpegxl_header(data) == (64, 96, 8, False)
+
+
+def codestream(*fields: tuple[int, int]) -> bytes:
+    """Write numbers of so many bits, the lowest bit first."""
+    number, place = 0, 0
+    for value, count in fields:
+        number |= value << place
+        place += count
+    return b"\xff\x0a" + number.to_bytes(16, "little")
+
+
+#: 64 x 96 px in eights; not all as usual, with further fields.
+SMALL = ((1, 1), (7, 5), (0, 3), (11, 5), (0, 1), (1, 1))
+
+
+def test_a_size_that_was_meant_to_be_shown_is_passed_over() -> None:
+    intrinsic = ((1, 1), (0, 1), (1, 2), (4000, 13), (3, 3))  # 4001 px high, 4:3
+    data = codestream(*SMALL, (0, 3), *intrinsic, (0, 1), (0, 1), (0, 1), (1, 2))
+    assert read_jpegxl_header(data) == (64, 96, 10, False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [((5, 3), (0, 1), (0, 1), (0, 1)), ((0, 3), (0, 1), (1, 1)), ((0, 3), (0, 1), (0, 1), (1, 1))],
+    ids=["turned", "preview", "animation"],
+)
+def test_what_no_tile_has_is_refused(fields: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(ValueError, match="turned JPEG XL codestream"):
+        read_jpegxl_header(codestream(*SMALL, *fields))
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -47,7 +103,7 @@ def test_sizes_and_depth_are_those_that_were_encoded(
     ids=["nothing", "cut", "jpeg", "no box", "boxes", "a large box"],
 )
 def test_what_is_none_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="JPEG XL codestream"):
+    with pytest.raises(ValueError, match=r"no JPEG XL codestream|cut off"):
         read_jpegxl_header(data)
 
 
