@@ -554,6 +554,14 @@ def test_sizes_that_lie_are_one_error(
         read_raw(rewritten(photo(tmp_path), code, number, kind=kind))
 
 
+def test_one_strip_of_more_pixels_than_the_file_can_hold_is_refused(tmp_path: Path) -> None:
+    path = write_test_dng(tmp_path / "photo.dng", DngSpec(SAMPLES, coding=lossless_xl()))
+    for code in (256, 257, 278):
+        rewritten(path, code, 20_000)
+    with pytest.raises(RawReadError, match=r"truncated: \d+ bytes for 400000000 pixels"):
+        read_raw(path)
+
+
 STRANGE = {
     "predictor": (Coding(DEFLATE, deflated("<u2"), predictor=3), "predictor 3"),
     "sign": (Coding(DEFLATE, deflated("<u2"), sample_format=2), "samples with a sign"),
