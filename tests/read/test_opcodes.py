@@ -15,9 +15,11 @@ from nightfix.read.opcodes import (
     OpcodeLists,
     correct_shading,
     encode_opcodes,
+    first_curves,
     gain_maps,
     parse_opcodes,
     shift_areas,
+    without_first,
     without_gain_maps,
 )
 from nightfix.read.reader import apply_gain_maps, read_raw
@@ -207,3 +209,79 @@ def test_a_grid_finer_than_any_camera_s_is_left_out(shape: tuple[int, int]) -> N
 def test_a_grid_that_is_not_all_there_is_left_out() -> None:
     opcode = gain_map(np.ones((3, 3)))
     assert gain_maps(lists(opcode._replace(parameters=opcode.parameters[:-3]))) == ()
+
+
+# --- Curves
+
+
+def curve_of(number: int, parameters: bytes, area: tuple[int, ...]) -> bytes:
+    body = struct.pack(">8I", *area) + parameters
+    return struct.pack(">4I", number, 0x01030000, 0, len(body)) + body
+
+
+def polynomial(*terms: float, area: tuple[int, ...] = (0, 0, 4, 6, 0, 1, 1, 1)) -> bytes:
+    return curve_of(8, struct.pack(f">I{len(terms)}d", len(terms) - 1, *terms), area)
+
+
+def listed(*codes: bytes) -> bytes:
+    return struct.pack(">I", len(codes)) + b"".join(codes)
+
+
+def bent(data: bytes, light: np.ndarray) -> np.ndarray:
+    light = light.astype(np.float32)
+    for curve in first_curves(data):
+        curve.apply(light)
+    return light
+
+
+def test_a_polynomial_goes_on_as_a_line_below_black_and_ends_at_white() -> None:
+    light = np.array([-0.5, -0.1, 0, 0.5, 1, 2]).reshape(1, 6, 1)
+    found = bent(listed(polynomial(0.1, 0.5, 0.6)), light)
+    np.testing.assert_allclose(found.ravel(), [-0.15, 0.05, 0.1, 0.5, 1, 1], atol=1e-6)
+
+
+def test_a_table_goes_on_as_its_ends() -> None:
+    table = np.array([0, 65535, 32768, 65535], ">u2").tobytes()
+    data = listed(curve_of(7, struct.pack(">I", 4) + table, (0, 0, 4, 6, 0, 1, 1, 1)))
+    light = np.array([-1, 0, 0.5, 1, 2.5, 3]).reshape(1, 6, 1) / 65535
+    np.testing.assert_allclose(bent(data, light).ravel(), [0, 0, 0.5, 1, 0.75, 1], atol=1e-5)
+
+
+def test_a_curve_is_for_its_area_its_pitch_and_its_plane() -> None:
+    light = np.full((4, 6, 3), 0.5)
+    found = bent(listed(polynomial(0.25, area=(1, 2, 4, 6, 1, 1, 2, 3))), light)
+    expected = light.copy()
+    expected[1:4:2, 2:6:3, 1] = 0.25
+    assert np.array_equal(found, expected)
+
+
+def test_only_the_curves_that_a_list_begins_with_are_taken() -> None:
+    other = struct.pack(">4I", 4, 0x01030000, 0, 0)
+    data = listed(polynomial(0, 2), polynomial(0, 0.5), other, polynomial(1))
+    assert len(first_curves(data)) == 2
+    assert without_first(data, 2) == listed(other, polynomial(1))
+    assert without_first(data, 0) is data
+    assert without_first(data, 4) == b""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        polynomial(*range(10)),
+        polynomial(0, np.nan),
+        curve_of(8, struct.pack(">I", 2), (0,) * 8),
+        curve_of(7, struct.pack(">I", 0), (0,) * 8),
+        curve_of(7, struct.pack(">IH", 2, 1), (0,) * 8),
+        curve_of(7, struct.pack(">I", 1 << 20) + bytes(2 << 20), (0,) * 8),
+        struct.pack(">4I", 7, 0, 0, 8) + bytes(8),
+    ],
+    ids=["degree", "no number", "no terms", "empty", "cut", "large", "short"],
+)
+def test_a_damaged_curve_is_none(code: bytes) -> None:
+    assert first_curves(listed(code)) == ()
+
+
+def test_a_curve_that_reaches_beyond_the_picture_takes_no_time() -> None:
+    area = (0, 0, 2**32 - 1, 2**32 - 1, 0, 2**32 - 1, 0, 0)
+    found = bent(listed(polynomial(0.25, area=area)), np.ones((4, 6, 3)))
+    assert (found == 0.25).all()
