@@ -16,8 +16,8 @@ Places = NDArray[np.floating]
 
 WARP_RECTILINEAR, WARP_FISHEYE, FIX_VIGNETTE_RADIAL, WARP_RECTILINEAR_2 = 1, 2, 3, 14
 
-#: A warp that draws pixels further apart than this is damaged, or made to keep us busy.
-_MOST_STRETCHED = 4.0
+#: Warps that draw pixels further apart than this are damaged, or made to keep us busy.
+MOST_STRETCHED = 4.0
 _MOST_GAIN = 100.0
 
 #: Warps that move nothing further than this do nothing [share of the picture].
@@ -127,7 +127,8 @@ def parse_vignette(parameters: bytes) -> Vignette | None:
     known = Vignette(factors=tuple(factors), center=(across, down))
     if not (np.isfinite([*factors, across, down]).all() and _is_inside(known.center)):
         return None
-    gains = _vignette_gains(known, np.linspace(0, 1, 65))
+    with np.errstate(all="ignore"):
+        gains = _vignette_gains(known, np.linspace(0, 1, _GRID))
     return known if (gains > 0).all() and (gains < _MOST_GAIN).all() else None
 
 
@@ -263,10 +264,16 @@ def _is_plausible(warp: Warp) -> bool:
     if not (_is_inside(warp.center) and (low >= 0).all() and (low < high).all()):
         return False
     with np.errstate(all="ignore"):
-        moved = np.array([_moved(warp, index) for index in range(warp.sets)])
-        places = moved + np.array(np.mgrid[:_GRID, :_GRID]) / (_GRID - 1)
-        steps = [np.abs(np.diff(places, axis=axis)).max() * (_GRID - 1) for axis in (-2, -1)]
-    return bool(np.isfinite(places).all() and max(steps) <= _MOST_STRETCHED)
+        return stretch(warp) <= MOST_STRETCHED
+
+
+def stretch(warp: Warp) -> float:
+    """Return how far apart neighboring pixels are drawn at most [px]; infinity if anywhere."""
+    places = np.array([_moved(warp, index) for index in range(warp.sets)])
+    places += np.array(np.mgrid[:_GRID, :_GRID]) / (_GRID - 1)
+    if not np.isfinite(places).all():
+        return np.inf
+    return float(max(np.abs(np.diff(places, axis=axis)).max() for axis in (-2, -1)) * (_GRID - 1))
 
 
 #: Points a side at which a warp is looked at.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nightfix.read.lens_opcodes import (
     FIX_VIGNETTE_RADIAL,
+    MOST_STRETCHED,
     WARP_FISHEYE,
     WARP_RECTILINEAR,
     WARP_RECTILINEAR_2,
@@ -25,6 +26,7 @@ from nightfix.read.lens_opcodes import (
     Warp,
     parse_vignette,
     parse_warp,
+    stretch,
     vignette_gains,
 )
 
@@ -63,6 +65,9 @@ _MAX_DEGREE, _MAX_PLANES = 8, 4
 #: More than any list holds, and than the grid of any gain map has a side; what claims more
 #: is damaged, or made to keep us busy.
 _MAX_OPCODES, _MAX_POINTS = 64, 256
+
+#: More corrections of a picture than any list asks for; each costs time at every pixel.
+_MOST_CORRECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,8 +294,8 @@ def picture_corrections(
     corrections : tuple of Warp, Vignette or GainMap
         In order.
     others : tuple of str
-        The specification's names of opcodes that are no corrections of a lens, and of those
-        that cannot be true.
+        The specification's names of opcodes that are no corrections of a lens, of those that
+        cannot be true, and of those behind the first 16.
     """
     found: list[Warp | Vignette | GainMap] = []
     others: list[str] = []
@@ -305,9 +310,14 @@ def picture_corrections(
         else:
             maps = _gain_maps(code, colors)
             known = [each for each in maps if each.row_pitch == each.column_pitch == 1]
+        if len(found) + len(known) > _MOST_CORRECTIONS:
+            known = []
         found += known
         if not known:
             others.append(_NAMES.get(code.number, f"opcode {code.number}"))
+    warps = [each for each in found if isinstance(each, Warp)]
+    if len(warps) > 1 and np.prod([stretch(each) for each in warps]) > MOST_STRETCHED:
+        return (), (*others, "a chain of warps")
     return tuple(found), tuple(others)
 
 
@@ -441,12 +451,13 @@ def map_gains(
     shape : (int, int)
         Height and width of the whole picture [px].
     """
-    lines = [
-        ((places + 0.5) / side - origin) / spacing if spacing > 0 else np.zeros_like(places)
-        for places, side, origin, spacing in zip(
-            (rows, columns), shape, known.origin, known.spacing, strict=True
-        )
-    ]
+    with np.errstate(over="ignore"):  # far beyond the grid is its last point
+        lines = [
+            ((places + 0.5) / side - origin) / spacing if spacing > 0 else np.zeros_like(places)
+            for places, side, origin, spacing in zip(
+                (rows, columns), shape, known.origin, known.spacing, strict=True
+            )
+        ]
     gains = interpolate_grid(known.gains, *lines)
     inside = (known.top - 0.5 <= rows) & (rows < known.bottom - 0.5)
     inside &= (known.left - 0.5 <= columns) & (columns < known.right - 0.5)

@@ -317,6 +317,18 @@ def test_corrections_that_cannot_be_true_are_left_out(code: Opcode) -> None:
     assert len(other_opcodes(raw)) == 1
 
 
+def test_chains_and_long_lists_are_left_out() -> None:
+    wide = warp((1.9, 0, 0, 0, 0, 0))
+    assert own_correction(photo(gray(np.array(0.2)), wide)) is not None
+    raw = photo(gray(np.array(0.2)), wide, wide, wide)
+    assert own_correction(raw) is None
+    assert other_opcodes(raw) == ("a chain of warps",)
+    many = photo(gray(np.array(0.2)), *[vignette(0.1, 0, 0, 0, 0)] * 20)
+    assert other_opcodes(many) == ("FixVignetteRadial",) * 4
+    brightest = 0.2 * 1.1**16
+    np.testing.assert_allclose(scene(many).max(), brightest, rtol=0.01)
+
+
 def test_what_else_the_file_asks_for_is_told() -> None:
     raw = photo(gray(np.array(0.2)), Opcode(8, 0x01030000, 0, bytes(40)), warp(BARREL))
     assert other_opcodes(raw) == ("MapPolynomial",)
