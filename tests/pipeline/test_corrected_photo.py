@@ -127,6 +127,29 @@ def test_a_preview_is_that_of_the_corrected_picture(photo, tiny_restorer, tmp_pa
     assert np.abs(seen.before - part).mean() < 0.1
 
 
+@pytest.mark.parametrize("crop", [(0, 0, 70, 50), (350, 550, 70, 50)])
+def test_the_network_sees_all_that_a_preview_shows(
+    photo, tiny_restorer, tmp_path, monkeypatch, crop
+):
+    """Also where corners are moved by more than the margin: here the network returns black."""
+
+    def black(captured, restored, *_):
+        return replace(restored, mosaic=np.zeros_like(restored.mosaic))
+
+    monkeypatch.setattr("nightfix.pipeline.region._MARGIN", 16)
+    monkeypatch.setattr("nightfix.pipeline.region.blend_with_capture", black)
+    seen = preview(
+        photo,
+        options(),
+        weights="0",
+        load=lambda: tiny_restorer,
+        crop=crop,
+        cache=tmp_path / "cache",
+    )
+    assert seen.before.max() > 0.1
+    assert seen.after.max() < 1e-3
+
+
 def test_before_and_after_are_corrected_alike(photo, tiny_restorer):
     for lens in ("auto", "off"):
         chosen = options(lens, formats=("png",), overwrite=True)
