@@ -83,6 +83,7 @@ def result_event(result: Result) -> Event:
         shake=None if result.motion is None else round(result.motion.length, 1),
         shake_direction=None if result.motion is None else round(result.motion.direction),
         hot_pixels=result.hot_pixels,
+        lens=None if result.lens is None else _lists(dataclasses.asdict(result.lens)),
         levels=None if result.levels is None else _lists(dataclasses.asdict(result.levels)),
         notes=list(result.notes),
         camera={

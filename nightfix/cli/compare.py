@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nightfix.cli.console import print_line
-from nightfix.cli.options import RatioOption, require_view_suffix
+from nightfix.cli.options import LensChoice, LensOption, RatioOption, require_view_suffix
 from nightfix.errors import PictureError
 from nightfix.pipeline import read_picture, split
 from nightfix.write import write_view
@@ -30,16 +30,20 @@ def compare(
         float, typer.Option(min=0, max=100, metavar="PERCENT", help="Where the line is.")
     ] = 50.0,
     ratio: RatioOption = "auto",  # type: ignore[assignment]
+    lens: LensOption = LensChoice.auto,
 ) -> None:
     """Join two pictures at a line: before on the left, after on the right.
 
-    A RAW file is amplified first; --ratio says how much.
+    A RAW file is amplified first; --ratio says how much. Use --lens off where the other picture
+    was made with it.
 
     Example: nightfix compare photo.ARW photo_nightfix.tif
     """
     target = output or after.with_name(f"{after.stem}_compare.png")
     require_view_suffix(target)
-    left, right = (read_picture(path, ratio=ratio or None) for path in (before, after))
+    left, right = (
+        read_picture(path, ratio=ratio or None, lens=lens.value) for path in (before, after)
+    )
     if left.shape != right.shape:
         (height, width), (wanted_height, wanted_width) = left.shape[:2], right.shape[:2]
         what = f"{width} x {height} px, but {after} is {wanted_width} x {wanted_height}"

@@ -17,9 +17,10 @@ from nightfix.condition import (
     mend_hot_pixels,
     passes,
 )
+from nightfix.develop import lens_correction, other_opcodes, profiles_installed
 from nightfix.errors import NightFixError
 from nightfix.pipeline import ORIGINS, camera_name, levels_of, say_black, say_saturation
-from nightfix.read import RawImage, correct_black, read_raw
+from nightfix.read import RawImage, correct_black, has_shading, read_raw
 from nightfix.write import Record, record_of_file
 
 
@@ -66,6 +67,7 @@ def _made(record: Record) -> dict[str, str]:
         "noise": "" if record.noise is None else _noise(*record.noise),
         "hot pixels": "" if record.hot_pixels is None else f"{record.hot_pixels} repaired",
         "camera shake": _shake(record),
+        "lens corrected": "" if record.lens == "off" else record.lens,
         "computed on": record.computed,
     }
     return {name: text for name, text in rows.items() if text}
@@ -111,7 +113,23 @@ def _photo(raw: RawImage) -> dict[str, str]:
         )
         or unknown,
         "exposure": f"{raw.baseline_exposure:+.3g} EV in BaselineExposure",
+        "lens correction": _lens(raw),
     }
+
+
+def _lens(raw: RawImage) -> str:
+    """Return what is corrected of the lens in pictures, and what else the file asks for."""
+    correction, others = lens_correction(raw), other_opcodes(raw)
+    if correction is not None:
+        what = str(correction.facts)
+    elif profiles_installed():
+        what = "none in the file; lensfun does not know this lens"
+    else:
+        what = 'none in the file; to look in lensfun\'s database: pip install "nightfix[lens]"'
+    parts = [what]
+    parts += ["lens shading (the file's, before demosaicing)"] if has_shading(raw.opcodes) else []
+    parts += [f"not carried out: {', '.join(others)}"] if others else []
+    return "; ".join(parts)
 
 
 def _camera(raw: RawImage) -> dict[str, str]:

@@ -67,6 +67,13 @@ class HotPixelsChoice(str, Enum):
     off = "off"
 
 
+class LensChoice(str, Enum):
+    """What ``--lens`` takes."""
+
+    auto = "auto"
+    off = "off"
+
+
 class ToneChoice(str, Enum):
     """What ``--tone`` takes."""
 
@@ -373,6 +380,15 @@ WhiteBalanceOption = Annotated[
     ),
 ]
 ToneOption = Annotated[ToneChoice, option("--tone", group=DEVELOPMENT, help="Tone curve.")]
+LensOption = Annotated[
+    LensChoice,
+    option(
+        "--lens",
+        group=DEVELOPMENT,
+        help="Correct distortion, colored edges and dark corners: as the file says, else as "
+        "lensfun knows the lens.",
+    ),
+]
 QuietOption = Annotated[bool, option("-q", "--quiet", group=TALK, help="Print only errors.")]
 VerboseOption = Annotated[
     bool, option("-v", "--verbose", group=TALK, help="Also print how long each stage took.")

@@ -24,6 +24,8 @@ from nightfix.cli.options import (
     HeadroomOption,
     HotPixelsChoice,
     HotPixelsOption,
+    LensChoice,
+    LensOption,
     RatioOption,
     SeedOption,
     StepsOption,
@@ -59,6 +61,7 @@ class PhotoOptions:
     device: DeviceOption = "auto"
     white_balance: WhiteBalanceOption = DEFAULTS.writing.white_balance
     tone: ToneOption = ToneChoice.natural
+    lens: LensOption = LensChoice.auto
 
     def added_to(self, options: EnhanceOptions, *, tile: int | None = None) -> EnhanceOptions:
         """Return options of files with those of the photo.
@@ -85,7 +88,10 @@ class PhotoOptions:
             ),
             chroma=self.chroma,
             writing=replace(
-                options.writing, white_balance=self.white_balance, tone=self.tone.value
+                options.writing,
+                white_balance=self.white_balance,
+                tone=self.tone.value,
+                lens=self.lens.value,
             ),
         )
 

@@ -22,6 +22,30 @@ from .develop import (
 from .icc import (
     icc_profile as icc_profile,
 )
+from .lens import (
+    Lens as Lens,
+)
+from .lens import (
+    LensCorrection as LensCorrection,
+)
+from .lens import (
+    LensFacts as LensFacts,
+)
+from .lens import (
+    lens_correction as lens_correction,
+)
+from .lens import (
+    other_opcodes as other_opcodes,
+)
+from .lens import (
+    own_correction as own_correction,
+)
+from .lens import (
+    source_area as source_area,
+)
+from .lens_profile import (
+    profiles_installed as profiles_installed,
+)
 from .orientation import (
     orient as orient,
 )

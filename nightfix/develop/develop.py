@@ -1,6 +1,6 @@
 """Develop: from the mosaic, captured or restored, to a picture that is ready to look at.
 
-One step a file, in this order: white balance, highlights, demosaic, color, tone,
+One step a file, in this order: white balance, highlights, demosaic, lens, color, tone,
 orientation. It works on tiles, so a picture of any size needs little more memory
 than itself.
 """
@@ -22,6 +22,7 @@ from nightfix.develop.demosaic import (
     take_block,
 )
 from nightfix.develop.highlights import recover_highlights, saturation_levels
+from nightfix.develop.lens import LensChoice, LensCorrection, lens_correction, needed_range
 from nightfix.develop.orientation import orient, undo_orientation
 from nightfix.develop.tone import fit_gamut, tone_map
 from nightfix.develop.white_balance import Balance, WhiteBalance, choose_white_balance
@@ -57,6 +58,7 @@ class _Recipe:
     space: ColorSpace
     tone: Tone
     hold_colors: bool = True
+    lens: LensCorrection | None = None
 
 
 def develop_raw(
@@ -65,6 +67,7 @@ def develop_raw(
     white_balance: WhiteBalance = "as-shot",
     color_space: str = "srgb",
     tone: Tone = "natural",
+    lens: LensChoice = "auto",
 ) -> NDArray[np.float32]:
     """Develop a RAW into a picture.
 
@@ -81,13 +84,18 @@ def develop_raw(
         "natural" opens shadows a little and keeps lamps' gradation below white;
         "linear" keeps the light as it is and clips at white; "scene" neither
         clips nor encodes.
+    lens : {"auto", "off"} or LensCorrection
+        See :func:`nightfix.develop.lens.lens_correction`: "auto" corrects the lens's distortion,
+        lateral chromatic aberration and vignetting where the file or lensfun says how. Where
+        ``crop`` is not the photo's own, a correction that was found for the whole.
 
     Returns
     -------
     ndarray, shape (H, W, 3), float32
         Values in [0, 1], encoded by the color space's curve; of "scene", linear
         light with white at 1 and lamps above. Cropped to the default crop and
-        upright, with the lens shading corrected where the file tells how.
+        upright, with lens shading that the file wants corrected before demosaicing
+        (OpcodeList2) corrected in any case.
 
     Raises
     ------
@@ -99,9 +107,11 @@ def develop_raw(
         raise ValueError(f"color space {color_space!r} is none of {', '.join(COLOR_SPACES)}")
     if tone not in get_args(Tone):
         raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
+    correction = lens_correction(raw, lens)
     raw = apply_gain_maps(raw)
     raw = replace(raw, mosaic=finite(raw.mosaic))
     recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
+    recipe = replace(recipe, lens=correction)
     rows, columns = _crop(raw)
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
     picture = np.empty(upright, np.float32)
@@ -191,13 +201,36 @@ def _crop(raw: RawImage) -> tuple[range, range]:
 
 def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> Plane:
     """Develop one tile, upright as the sensor has it, shape (3, h, w)."""
-    camera = _camera_rgb(raw, recipe, rows, columns)
+    if recipe.lens is None:
+        camera = _camera_rgb(raw, recipe, rows, columns)
+    else:
+        camera = _corrected_rgb(raw, recipe, recipe.lens, rows, columns)
     rgb = np.tensordot(recipe.to_rgb, camera, axes=1) if raw.cfa_pattern else camera
     light = (camera[0] + camera[1] + camera[2]) / np.float32(3) if raw.cfa_pattern else None
     fit_gamut(rgb, recipe.luminance, light)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)
     return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
+
+
+def _corrected_rgb(
+    raw: RawImage, recipe: _Recipe, lens: LensCorrection, rows: range, columns: range
+) -> Plane:
+    """Return a tile as :func:`_camera_rgb` does, with the lens corrected: interpolated once."""
+    from nightfix.restore import resample
+
+    traced = lens.trace(rows, columns)
+    height, width = raw.mosaic.shape
+    needed_rows = needed_range(traced.rows, height)
+    needed_columns = needed_range(traced.columns, width)
+    camera = resample(
+        _camera_rgb(raw, recipe, needed_rows, needed_columns),
+        np.clip(traced.rows, 0, height - 1) - needed_rows.start,
+        np.clip(traced.columns, 0, width - 1) - needed_columns.start,
+    )
+    if traced.gains is not None:
+        camera *= traced.gains.astype(np.float32)
+    return camera
 
 
 def _camera_rgb(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> Plane:

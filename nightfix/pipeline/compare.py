@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.condition import ExposureTarget, choose_amplification
-from nightfix.develop import develop_raw
+from nightfix.develop import Lens, develop_raw
 from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.pipeline.fingerprint import recorded_fingerprint
 from nightfix.read import RAW_SUFFIXES, read_raw
@@ -19,7 +19,9 @@ from nightfix.read import RAW_SUFFIXES, read_raw
 Rgb = NDArray[np.float32]
 
 
-def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) -> Rgb:
+def read_picture(
+    path: str | os.PathLike[str], *, ratio: float | None = None, lens: Lens = "auto"
+) -> Rgb:
     """Read any picture as it is to be looked at.
 
     Parameters
@@ -29,6 +31,8 @@ def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) ->
         amplified first, like a photo that is to be restored.
     ratio : float or None
         Its amplification; None meters.
+    lens : {"auto", "off"}
+        Whether the lens of a RAW file is corrected.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) ->
     path = Path(path)
     try:
         if path.suffix.lower() in RAW_SUFFIXES:
-            return _developed(path, ratio)
+            return _developed(path, ratio, lens)
         # From memory: of a file that is no picture the library would leave the handle open.
         pixels = iio.imread(path.read_bytes(), extension=path.suffix.lower())
     except NightFixError:
@@ -60,12 +64,12 @@ def read_picture(path: str | os.PathLike[str], *, ratio: float | None = None) ->
     return planes[..., :3] if planes.shape[2] >= 3 else np.repeat(planes[..., :1], 3, 2)
 
 
-def _developed(path: Path, ratio: float | None) -> Rgb:
+def _developed(path: Path, ratio: float | None, lens: Lens) -> Rgb:
     raw = read_raw(path)
     if ratio is None and recorded_fingerprint(path) is not None:
-        return develop_raw(raw)
+        return develop_raw(raw, lens=lens)
     factor = np.float32(choose_amplification(raw, ExposureTarget(ratio=ratio)).ratio)
-    return develop_raw(replace(raw, mosaic=raw.mosaic * factor))
+    return develop_raw(replace(raw, mosaic=raw.mosaic * factor), lens=lens)
 
 
 def split(before: Rgb, after: Rgb, *, at: float = 0.5) -> Rgb:

@@ -46,7 +46,7 @@ class EnhanceOptions:
     chroma : float or None
         Strength for color noise alone, 0 to 100; None is that of ``settings``.
     writing : WriteOptions
-        White balance, color space and tone of developed pictures; depth and compression.
+        White balance, color space, tone and lens of developed pictures; depth and compression.
     """
 
     output: str | os.PathLike[str] | None = None

@@ -106,6 +106,7 @@ def before_after(
             white_balance=options.writing.white_balance,
             color_space=options.writing.color_space,
             tone="linear" if _is_linear(output, options) else options.writing.tone,
+            lens=options.writing.lens,
         )
     )
     del amplified
@@ -198,6 +199,7 @@ def _facts(
         "Steps": "auto" if record.steps == 0 else str(record.steps or ""),
         "Strength": "" if record.strength in (None, 100) else f"{record.strength:g} %",
         "Color noise": "" if record.chroma is None else f"{record.chroma:g} %",
+        "Lens corrected": "" if record.lens == "off" else record.lens,
         "Weights": record.weights if record.restored else "not restored",
     }
     return tuple((name, value) for name, value in told.items() if value)

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nightfix.condition import Conditioning, passes
-from nightfix.develop import choose_white_balance
+from nightfix.develop import (
+    LensFacts,
+    choose_white_balance,
+    lens_correction,
+    other_opcodes,
+)
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fingerprint
 from nightfix.pipeline.measuring import (
@@ -63,7 +68,8 @@ class Result:
     so), the ``conditioning`` used (None if the mosaic was left alone), the network passes
     (``steps``), the camera shake that was removed (``motion``, as seen in the upright picture;
     None if none was), how many hot pixels were repaired (``hot_pixels``, None if none were
-    looked for), what to know of it (``notes``), what its maker note says (``camera``), the
+    looked for), what was corrected of the lens in pictures (``lens``, None if nothing was), what
+    to know of it (``notes``), what its maker note says (``camera``), the
     sensor's levels (``levels``, None if it was skipped) and the time it took (``timings``).
     """
 
@@ -73,6 +79,7 @@ class Result:
     steps: int = 0
     motion: CameraMotion | None = None
     hot_pixels: int | None = None
+    lens: LensFacts | None = None
     skipped: bool = False
     notes: tuple[str, ...] = ()
     camera: CameraSettings = CameraSettings()
@@ -91,8 +98,8 @@ class Prepared:
 
     ``targets`` are the results that are still to be made, by format; ``incomplete`` tells that
     results which were cut off are there, and ``fingerprint`` is recorded in the new ones.
-    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored;
-    ``levels`` are the sensor's.
+    ``raw`` is as read, with ``hot_pixels`` repaired, and later restored; ``lens`` is what will be
+    corrected of the lens, None if nothing or no picture is to be made; ``levels`` are the sensor's.
     """
 
     options: EnhanceOptions
@@ -106,6 +113,7 @@ class Prepared:
     notes: tuple[str, ...]
     timings: Timings
     hot_pixels: int | None = None
+    lens: LensFacts | None = None
     motion: CameraMotion | None = None
 
 
@@ -236,6 +244,7 @@ def prepare(
     for target in targets.values():
         make_folder(target)  # now, not after the network's minutes
     measured = measure_photo(raw, options) if options.restore else None
+    lens = _lens_facts(raw, targets, options)
     return Prepared(
         options=options,
         raw=measured.raw if measured else raw,
@@ -243,12 +252,29 @@ def prepare(
         incomplete=incomplete,
         fingerprint=fingerprint,
         conditioning=measured.conditioning if measured else None,
-        record=Record(fingerprint=fingerprint),
+        record=Record(fingerprint=fingerprint, lens=_recorded_lens(lens, options)),
         levels=levels_of(raw, measured.conditioning if measured else None),
         hot_pixels=measured.hot_pixels if measured else None,
+        lens=lens,
         notes=measured.notes if measured else (),
         timings=Timings(read=time.perf_counter() - started),
     )
+
+
+def _lens_facts(
+    raw: RawImage, targets: dict[Format, Path], options: EnhanceOptions
+) -> LensFacts | None:
+    """Return what is going to be corrected of the lens; None where no picture is to be made."""
+    if not any(FILE_FORMATS[kind].developed for kind in targets):
+        return None
+    correction = lens_correction(raw, options.writing.lens)
+    return None if correction is None else correction.facts
+
+
+def _recorded_lens(lens: LensFacts | None, options: EnhanceOptions) -> str:
+    if options.writing.lens == "off":
+        return "off"
+    return "" if lens is None else str(lens)
 
 
 def _fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
@@ -274,10 +300,10 @@ def restore(
     """
     options, conditioning, raw = prepared.options, prepared.conditioning, prepared.raw
     if conditioning is None or restorer is None:
-        announce(describe(raw, None) + "; not restored")
+        announce(describe(raw, None, prepared.lens) + "; not restored")
         return prepared
     work = describe_work(options.settings, conditioning, restorer)
-    announce(f"{describe(raw, conditioning)}; {work}")
+    announce(f"{describe(raw, conditioning, prepared.lens)}; {work}")
     for note in prepared.notes:
         announce(f"note: {note}")
     started = time.perf_counter()
@@ -315,6 +341,7 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         deblur=conditioning.blur,
         hot_pixels=prepared.hot_pixels,
         black="" if prepared.options.black == "masked" else prepared.options.black,
+        lens=prepared.record.lens,
         dark=", ".join(Path(name).name for name in prepared.options.dark),
         shake=None if prepared.motion is None else prepared.motion.length,
         shake_direction=None if prepared.motion is None else prepared.motion.direction,
@@ -337,6 +364,10 @@ def write(prepared: Prepared) -> Result:
     if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
         note = choose_white_balance(raw, options.writing.white_balance).note
         notes += (note,) if note else ()
+        others = other_opcodes(raw) if options.writing.lens == "auto" else ()
+        if others:
+            names = ", ".join(sorted(set(others)))
+            notes += (f"not carried out in pictures, though the file asks for it: {names}",)
     write_results(
         raw,
         prepared.targets,
@@ -355,6 +386,7 @@ def write(prepared: Prepared) -> Result:
         steps=steps,
         motion=prepared.motion,
         hot_pixels=prepared.hot_pixels,
+        lens=prepared.lens,
         notes=notes,
         camera=raw.metadata.camera,
         levels=prepared.levels,

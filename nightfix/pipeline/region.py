@@ -19,7 +19,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from nightfix.condition import Conditioning, ceiling
-from nightfix.develop import develop_raw, orient
+from nightfix.develop import LensCorrection, develop_raw, lens_correction, orient, source_area
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
 from nightfix.pipeline.measuring import (
@@ -89,7 +89,7 @@ def preview(
     load : callable
         Loads the network; called only where it has to run.
     crop : (left, top, width, height) or None
-        In pixels of the upright picture; None is a region in its middle.
+        In pixels of the upright picture, its lens corrected; None is a region in its middle.
     cache : str, path-like or None
         Folder of kept regions; None is in the user's cache.
     announce : callable
@@ -117,7 +117,9 @@ def preview(
     full_strength = replace(
         options, settings=replace(options.settings, strength=100.0), chroma=None
     )
-    around = _around(region, raw.mosaic.shape)
+    lens = lens_correction(captured, options.writing.lens)
+    seen = source_area(replace(captured, crop=region), lens)
+    around = _around(seen, raw.mosaic.shape)
     key = _cache_key(cache, path, full_strength, weights)
     kept = key.with_name(f"{key.name}-{'-'.join(map(str, around))}.npy")
     mosaic = _load_kept(kept, (around.height, around.width))
@@ -144,12 +146,12 @@ def preview(
     highest = ceiling(raw, ratio, options.settings)
     amplified = np.minimum(captured.mosaic * np.float32(ratio), np.float32(highest))
     frame = replace(captured, mosaic=amplified, crop=region)
-    before = _develop(frame, options)
+    before = _develop(frame, options, lens)
     rows, columns = _slices(around)
     amplified[rows, columns] = mixed.mosaic
     return Preview(
         before=before,
-        after=_develop(frame, options),
+        after=_develop(frame, options, lens),
         conditioning=conditioning,
         cached=mosaic is not None,
     )
@@ -175,9 +177,11 @@ def _with_shake(
     return with_shake
 
 
-def _develop(raw: RawImage, options: EnhanceOptions) -> Rgb:
+def _develop(raw: RawImage, options: EnhanceOptions, lens: LensCorrection | None) -> Rgb:
     writing = options.writing
-    return develop_raw(raw, white_balance=writing.white_balance, tone=writing.tone)
+    return develop_raw(
+        raw, white_balance=writing.white_balance, tone=writing.tone, lens=lens or "off"
+    )
 
 
 def side_by_side(left: Rgb, right: Rgb) -> Rgb:

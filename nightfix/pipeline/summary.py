@@ -8,6 +8,7 @@ from nightfix.condition import Conditioning, Settings, format_exposure_time, pas
 from nightfix.read import Metadata, RawImage
 
 if TYPE_CHECKING:
+    from nightfix.develop import LensFacts
     from nightfix.restore import Restorer
 
 #: What the noise model's source is called in the line that is shown first.
@@ -33,8 +34,10 @@ def camera_name(metadata: Metadata) -> str:
     return model if repeated else f"{make} {model}".strip() or metadata.unique_camera_model
 
 
-def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
-    """State the physical facts of a photo in one line."""
+def describe(
+    raw: RawImage, conditioning: Conditioning | None, lens: LensFacts | None = None
+) -> str:
+    """State the physical facts of a photo in one line, and what is corrected of its lens."""
     metadata, exposure = raw.metadata, raw.metadata.exposure
     camera = camera_name(metadata) or "unknown camera"
     iso = "unknown ISO" if exposure.iso_speed is None else f"ISO {exposure.iso_speed:g}"
@@ -45,6 +48,8 @@ def describe(raw: RawImage, conditioning: Conditioning | None) -> str:
         amplification, noise = conditioning.amplification, conditioning.noise
         parts.append(f"ratio {amplification.ratio:.4g} ({amplification.reason})")
         parts.append(f"noise a {noise.a:.2g} b {noise.b:.2g} (from {_NOISE_SOURCES[noise.source]})")
+    if lens is not None:
+        parts.append(f"corrects {lens}")
     return f"{raw.path.name}: " + ", ".join(parts)
 
 

@@ -22,6 +22,24 @@ from .bayer import (
 from .decoder import (
     start_decoder as start_decoder,
 )
+from .lens_opcodes import (
+    Vignette as Vignette,
+)
+from .lens_opcodes import (
+    Warp as Warp,
+)
+from .lens_opcodes import (
+    moves_colors_apart as moves_colors_apart,
+)
+from .lens_opcodes import (
+    moves_green as moves_green,
+)
+from .lens_opcodes import (
+    vignette_gains as vignette_gains,
+)
+from .lens_opcodes import (
+    warped as warped,
+)
 from .maker_notes import (
     CameraSettings as CameraSettings,
 )
@@ -35,7 +53,22 @@ from .metadata import (
     Metadata as Metadata,
 )
 from .opcodes import (
+    GainMap as GainMap,
+)
+from .opcodes import (
     OpcodeLists as OpcodeLists,
+)
+from .opcodes import (
+    has_shading as has_shading,
+)
+from .opcodes import (
+    interpolate_grid as interpolate_grid,
+)
+from .opcodes import (
+    map_gains as map_gains,
+)
+from .opcodes import (
+    picture_corrections as picture_corrections,
 )
 from .packet import (
     tiff_packet as tiff_packet,

@@ -31,12 +31,15 @@ class Exposure:
         > 0 [-].
     focal_length : float or None
         > 0 [mm].
+    focus_distance : float or None
+        By EXIF's SubjectDistance; infinity if it says so; > 0 [m].
     """
 
     exposure_time: float | None
     iso_speed: float | None
     f_number: float | None
     focal_length: float | None
+    focus_distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +312,15 @@ def _exposure(raw: Decoded, exif: Ifd) -> Exposure:
         iso_speed=_long_iso(exif) if iso_speed == _ISO_OVERFLOW else iso_speed,
         f_number=f_number or _known(exif.number(Tag.F_NUMBER)),
         focal_length=focal_length or _known(exif.number(Tag.FOCAL_LENGTH)),
+        focus_distance=_focus_distance(exif),
     )
+
+
+def _focus_distance(exif: Ifd) -> float | None:
+    tag = exif.tags.get(Tag.SUBJECT_DISTANCE)
+    if tag is not None and tag.value[:4] == b"\xff\xff\xff\xff":  # EXIF's infinity
+        return math.inf
+    return _known(exif.number(Tag.SUBJECT_DISTANCE))
 
 
 def _long_iso(exif: Ifd) -> float | None:

@@ -228,7 +228,7 @@ def to_dn(raw: RawImage, mosaic: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def apply_gain_maps(raw: RawImage) -> RawImage:
-    """Correct the lens shading by the gain maps of the source, which are used up by it.
+    """Correct the lens shading as list 2 of the source says, which is used up by it.
 
     After restoring, not before: the noise is known for the sensor's own samples.
 

@@ -46,6 +46,9 @@ from .network import (
 from .network import (
     NetworkConfig as NetworkConfig,
 )
+from .resampling import (
+    resample as resample,
+)
 from .restorer import (
     Restorer as Restorer,
 )

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop import develop_raw, undo_orientation
+from nightfix.develop import develop_raw, own_correction, undo_orientation
 from nightfix.read import ExifTag, RawImage, Rectangle, Tag, apply_gain_maps
 from nightfix.write.exif import SOFTWARE
 from nightfix.write.ifd import (
@@ -37,7 +37,8 @@ def make_preview(raw: RawImage) -> NDArray[np.uint8]:
     Parameters
     ----------
     raw : RawImage
-        The photo; ``mosaic * 2**baseline_exposure`` is developed as shot.
+        The photo; ``mosaic * 2**baseline_exposure`` is developed as shot, its lens corrected as
+        its own opcodes say.
 
     Returns
     -------
@@ -46,7 +47,8 @@ def make_preview(raw: RawImage) -> NDArray[np.uint8]:
         that of a smaller photo.
     """
     factor = -(-max(raw.crop.width, raw.crop.height) // PREVIEW_SIDE)
-    upright = develop_raw(reduce_raw(apply_gain_maps(raw), factor))
+    small = reduce_raw(apply_gain_maps(raw), factor)
+    upright = develop_raw(small, lens=own_correction(small) or "off")
     return undo_orientation(np.rint(upright * 255).astype(np.uint8), raw.orientation)
 
 

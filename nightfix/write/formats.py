@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop import Tone, WhiteBalance, develop_raw
+from nightfix.develop import Lens, Tone, WhiteBalance, develop_raw
 from nightfix.read import RawImage
 from nightfix.write.dng import write_dng
 from nightfix.write.dng_samples import Compression
@@ -37,6 +37,9 @@ class WriteOptions:
         Name in ``COLOR_SPACES``; of developed pictures.
     tone : {"natural", "linear"}
         Tone curve of developed pictures.
+    lens : {"auto", "off"}
+        Whether the lens is corrected in developed pictures, see
+        :func:`nightfix.develop.lens.lens_correction`.
     depth : {16, 32}
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
@@ -46,6 +49,7 @@ class WriteOptions:
     white_balance: WhiteBalance = "as-shot"
     color_space: str = "srgb"
     tone: Tone = "natural"
+    lens: Lens = "auto"
     depth: Depth = 16
     compression: Compression = "lossless"
 
@@ -65,6 +69,7 @@ class DevelopedPhoto:
                 white_balance=self.options.white_balance,
                 color_space=self.options.color_space,
                 tone=tone,
+                lens=self.options.lens,
             )
         return self._developed[tone]
 
@@ -92,6 +97,7 @@ def _dng(
     path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool, *, linear: bool
 ) -> None:
     options = picture.options
+    record = replace(record, lens="")  # it keeps what its source says of that
     write_dng(
         path,
         picture.raw,

@@ -42,6 +42,9 @@ class Record:
         "stated" if masked pixels were not to correct the black level.
     dark : str
         Names of the dark frames, with commas between; "" without any.
+    lens : str
+        What was corrected of the lens and by what, in a developed picture; "off" if nothing was
+        to be.
     shake, shake_direction : float or None
         Length [px] and direction [degrees from horizontal] of the camera shake that was
         removed; None if none was.
@@ -69,6 +72,7 @@ class Record:
     hot_pixels: int | None = None
     black: str = ""
     dark: str = ""
+    lens: str = ""
     shake: float | None = None
     shake_direction: float | None = None
     noise: tuple[float, float] | None = None
@@ -78,8 +82,9 @@ class Record:
     @property
     def options(self) -> str:
         """The options of ``nightfix enhance`` that repeat the result."""
+        lens = ["--lens off"] if self.lens == "off" else []
         if not self.restored:
-            return "--no-restore"
+            return " ".join(["--no-restore", *lens])
         texts = _texts(self)
         valued = ("ratio", "steps", "strength", "chroma", "headroom", "seed", "weights")
         words = [f"--{name} {texts[name]}" for name in valued if texts[name]]
@@ -89,6 +94,7 @@ class Record:
         words += ["--black stated"] if self.black == "stated" else []
         words += [f"--dark {name}" for name in self.dark.split(", ") if name]
         words += ["--hot-pixels off"] if self.hot_pixels is None else []
+        words += lens
         return " ".join(words)
 
 

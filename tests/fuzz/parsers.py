@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from dataclasses import replace
 
 import atheris
 
 with atheris.instrument_imports(include=["nightfix"]):
-    from nightfix.read import jpegxl, metadata, opcodes, truncation
+    from nightfix.develop import lens
+    from nightfix.read import jpegxl, metadata, opcodes, raw_from_array, truncation
     from nightfix.write import ifd, xmp
     from nightfix.write.record import Record
 
@@ -66,6 +68,13 @@ def read_corrections(data: bytes) -> None:
             corrected = opcodes.correct_shading(MOSAIC, lists)
         assert corrected.shape == MOSAIC.shape
         assert not opcodes.gain_maps(opcodes.without_gain_maps(lists))
+    own = opcodes.OpcodeLists(demosaiced=data)
+    correction = lens.own_correction(replace(raw_from_array(MOSAIC), opcodes=own))
+    if correction is not None:
+        with np.errstate(all="ignore"):
+            traced = correction.trace(range(MOSAIC.shape[0]), range(MOSAIC.shape[1]))
+        assert np.isfinite(traced.rows).all()
+        assert np.isfinite(traced.columns).all()
 
 
 def read_packet(data: bytes) -> None:

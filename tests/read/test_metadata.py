@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,17 @@ def test_the_capture_is_told(tmp_path: Path) -> None:
     assert known.exposure == Exposure(
         exposure_time=pytest.approx(1 / 30), iso_speed=6400, f_number=2.8, focal_length=35
     )
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [((25, 10), 2.5), ((0xFFFFFFFF, 1), math.inf), ((0, 1), None), ((5, 0), None)],
+)
+def test_the_focus_distance_is_told(
+    tmp_path: Path, distance: tuple[int, int], expected: float | None
+) -> None:
+    known = metadata_of(tmp_path, exif=[(37382, RATIONAL, 1, distance)])
+    assert known.exposure.focus_distance == expected
 
 
 def test_nothing_is_guessed(tmp_path: Path) -> None:

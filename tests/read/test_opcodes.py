@@ -285,3 +285,23 @@ def test_a_curve_that_reaches_beyond_the_picture_takes_no_time() -> None:
     area = (0, 0, 2**32 - 1, 2**32 - 1, 0, 2**32 - 1, 0, 0)
     found = bent(listed(polynomial(0.25, area=area)), np.ones((4, 6, 3)))
     assert (found == 0.25).all()
+
+
+def vignette(*factors: float) -> Opcode:
+    return Opcode(3, 0x01030000, 1, struct.pack(">7d", *factors, 0.5, 0.5))
+
+
+def test_radial_vignetting_before_demosaicing_is_used_up() -> None:
+    y, x = np.mgrid[:61, :81]
+    r2 = ((y - 30) ** 2 + (x - 40) ** 2) / (30**2 + 40**2)
+    flat = np.full((61, 81), 0.1, np.float32)
+    both = lists(WARP, vignette(0.5, 0, 0.25, 0, 0), gain_map(np.array([[2.0]])))
+    corrected = apply_gain_maps(plain_raw(flat / (1 + 0.5 * r2 + 0.25 * r2**3), opcodes=both))
+    np.testing.assert_allclose(corrected.mosaic[::2, ::2], 0.2, rtol=1e-5)
+    assert parse_opcodes(corrected.opcodes.linear) == (WARP,)
+    assert apply_gain_maps(corrected) is corrected
+
+
+def test_vignetting_that_cannot_be_true_is_left_out() -> None:
+    mosaic = np.ones((4, 4), np.float32)
+    assert correct_shading(mosaic, lists(vignette(-3, 0, 0, 0, 0))) is mosaic
