@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
@@ -34,6 +35,19 @@ class NightFixError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep message and facts when the error comes from another process."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    kind: type[NightFixError], args: tuple[Any, ...], facts: dict[str, Any]
+) -> NightFixError:
+    """Make an error as it was, without the words that it was built of."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class InputError(NightFixError):
@@ -193,6 +207,22 @@ class DeviceMemoryError(DeviceError):
         )
         self.device = device
         self.tile = tile
+
+
+class EngineError(DeviceError):
+    """The engine that is to run a batch, or a machine of it, cannot be used."""
+
+
+class WorkerLostError(DeviceError):
+    """The process that worked on a photo ended, and so did the one that tried it again."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path}: {what}, at both tries",
+            "memory may be short: try --jobs 1, a smaller --tile, or this photo alone without "
+            "--engine",
+        )
+        self.path = path
 
 
 class SelfTestError(DeviceError):

@@ -1,3 +1,15 @@
+from .cluster import (
+    RayCluster as RayCluster,
+)
+from .engine import (
+    Engine as Engine,
+)
+from .engine import (
+    Network as Network,
+)
+from .engine import (
+    Outcome as Outcome,
+)
 from .events import (
     end_event as end_event,
 )
@@ -47,7 +59,7 @@ from .planning import (
     with_sizes as with_sizes,
 )
 from .runner import (
-    Outcome as Outcome,
+    Here as Here,
 )
 from .runner import (
     enhance_many as enhance_many,

@@ -11,16 +11,14 @@ import hashlib
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nightfix import __version__
+from nightfix.batch.engine import Network
 from nightfix.batch.planning import Planned
 from nightfix.batch.shards import Shard
 from nightfix.errors import NightFixError
 from nightfix.pipeline import Result
-
-if TYPE_CHECKING:
-    from nightfix.restore import Restorer
 
 SCHEMA = 1
 
@@ -31,17 +29,10 @@ def _event(name: str, **fields: Any) -> Event:
     return {"schema": SCHEMA, "event": name, **fields}
 
 
-def start_event(photos: int, restorer: Restorer | None) -> Event:
+def start_event(photos: int, network: Network | None) -> Event:
     """Tell that a batch begins: how many photos, which weights, where."""
-    network = None
-    if restorer is not None:
-        network = {
-            "weights": restorer.info.name,
-            "sha256": restorer.info.sha256,
-            "device": str(restorer.device),
-            "dtype": str(restorer.dtype).removeprefix("torch."),
-        }
-    return _event("start", version=__version__, photos=photos, network=network)
+    facts = None if network is None else dataclasses.asdict(network)
+    return _event("start", version=__version__, photos=photos, network=facts)
 
 
 def shard_event(shard: Shard, photos: int, total: int) -> Event:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nightfix.batch.engine import Outcome
 from nightfix.batch.gallery_page import MARK, Entry, page
-from nightfix.batch.runner import Outcome
 from nightfix.develop import COLOR_SPACES, icc_profile
 from nightfix.errors import NightFixError, OutputExistsError, OutputWriteError
 from nightfix.pipeline import BeforeAfter, EnhanceOptions, Result, before_after, easiest_to_show

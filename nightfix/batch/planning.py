@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nightfix.batch.runner import options_for
+from nightfix.batch.engine import options_for
 from nightfix.batch.sources import Photo
 from nightfix.condition import AUTO_STEPS, ExposureTarget, Settings, condition_raw
 from nightfix.errors import NightFixError

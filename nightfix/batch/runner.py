@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from nightfix.batch.engine import (
+    Callbacks,
+    Engine,
+    Network,
+    Outcome,
+    Work,
+    network_of,
+    options_for,
+)
 from nightfix.batch.sources import Photo
 from nightfix.errors import NightFixError, OutputClashError
 from nightfix.pipeline import (
@@ -26,26 +36,10 @@ from nightfix.pipeline import (
     restore,
     write,
 )
-from nightfix.progress import Progress, no_progress, say_nothing
+from nightfix.progress import say_nothing
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one photo of a batch: a ``result``, or the ``error`` that stopped it."""
-
-    path: Path
-    result: Result | None = None
-    error: NightFixError | None = None
-
-
-def options_for(photo: Photo, options: EnhanceOptions) -> EnhanceOptions:
-    """Return the options of one photo: below the output folder, its own tree is mirrored."""
-    if options.output is None:
-        return options
-    return replace(options, output=Path(options.output) / photo.folder)
 
 
 def without_clashes(photos: Iterable[Photo], options: EnhanceOptions) -> list[Photo]:
@@ -71,17 +65,18 @@ def enhance_many(
     restorer: Restorer | None,
     weights: str | None = None,
     jobs: int = 1,
+    engine: Engine | None = None,
     begin: Callable[[Path], None] = lambda path: None,
     announce: Callable[[str], None] = say_nothing,
-    progress: Progress = no_progress,
-) -> Iterator[Outcome]:
-    """Enhance photos with one restorer, reading ahead and writing behind.
+    progress: Callable[[Path, int, int], None] = lambda path, done, total: None,
+) -> Generator[Outcome, None, None]:
+    """Enhance photos with one restorer, reading ahead and writing behind, or on an engine.
 
     Parameters
     ----------
     photos : iterable of Photo, str or path-like
         Camera RAW files, as :func:`nightfix.batch.sources.find_photos` finds them.
-    options, announce, progress
+    options, announce
         As for :func:`nightfix.pipeline.photo.enhance`.
     restorer : Restorer or None
         None where nothing is to be restored, or nothing is left to be done.
@@ -90,8 +85,13 @@ def enhance_many(
     jobs : int
         Photos that are read or written at once beside the network, >= 1; each more
         takes the memory of one more photo.
+    engine : Engine or None
+        Where the photos are worked on, instead of this process with ``restorer`` and ``jobs``.
+        It stays open, for the next batch.
     begin : callable
         Called with the path of a photo when the network begins with it.
+    progress : callable
+        Called with the path of a photo, its tiles that are done, and its tiles in all.
 
     Yields
     ------
@@ -99,16 +99,20 @@ def enhance_many(
         One a photo, in order. Errors that the user can do something about are in it;
         any other is a bug and is raised. On an interrupt what is being written is
         finished and yielded before ``KeyboardInterrupt`` is raised.
+
+    Raises
+    ------
+    NightFixError
+        If the engine breaks down; what is finished is kept.
     """
     digest = restorer.info.sha256 if restorer else weights or ""
-    flow = _Flow(
-        photos=photos,
+    work = Work(
+        photos=(p if isinstance(p, Photo) else Photo(path=Path(p)) for p in photos),
         options=options,
-        restorer=restorer,
         weights=digest,
-        jobs=jobs,
-        callbacks=_Callbacks(begin, announce, progress),
+        callbacks=Callbacks(begin=begin, announce=announce, progress=progress),
     )
+    flow = (engine or Here(restorer, jobs)).flow(work)
     try:
         yield from flow.run()
     except KeyboardInterrupt:
@@ -118,28 +122,32 @@ def enhance_many(
         flow.close()
 
 
-class _Callbacks(NamedTuple):
-    begin: Callable[[Path], None]
-    announce: Callable[[str], None]
-    progress: Progress
+class Here:
+    """The process itself as an :class:`nightfix.batch.engine.Engine`.
+
+    ``restorer`` and ``jobs`` are those of :func:`enhance_many`.
+    """
+
+    def __init__(self, restorer: Restorer | None, jobs: int = 1) -> None:
+        self.restorer, self.jobs = restorer, jobs
+
+    def network(self) -> Network | None:
+        """Return the facts of the restorer's network."""
+        return network_of(self.restorer) if self.restorer else None
+
+    def flow(self, work: Work) -> _Flow:
+        """Begin a batch."""
+        return _Flow(work, self.restorer, self.jobs)
+
+    def close(self) -> None:
+        """Hold nothing: the restorer is its maker's."""
 
 
 class _Flow:
     """Photos on their way: read ahead, one in the network, written behind."""
 
-    def __init__(
-        self,
-        *,
-        photos: Iterable[Photo | str | os.PathLike[str]],
-        options: EnhanceOptions,
-        restorer: Restorer | None,
-        weights: str,
-        jobs: int,
-        callbacks: _Callbacks,
-    ) -> None:
-        self.photos = (p if isinstance(p, Photo) else Photo(path=Path(p)) for p in photos)
-        self.options, self.restorer, self.jobs = options, restorer, jobs
-        self.weights, self.callbacks = weights, callbacks
+    def __init__(self, work: Work, restorer: Restorer | None, jobs: int) -> None:
+        self.work, self.restorer, self.jobs = work, restorer, jobs
         self.workers = ThreadPoolExecutor(jobs, "photo")
         self.ahead: deque[tuple[Photo, Future[Prepared | Result]]] = deque()
         self.behind: deque[tuple[Photo, Future[Result]]] = deque()
@@ -167,9 +175,10 @@ class _Flow:
             self._read_ahead()
             if isinstance(prepared, Result):
                 return Outcome(path=photo.path, result=prepared)
-            begin, announce, progress = self.callbacks
-            begin(photo.path)
-            return restore(prepared, self.restorer, announce, progress)
+            told = self.work.callbacks
+            told.begin(photo.path)
+            progress = partial(told.progress, photo.path)
+            return restore(prepared, self.restorer, told.announce, progress)
         except NightFixError as error:
             self._read_ahead()
             return Outcome(path=photo.path, error=error)
@@ -187,7 +196,7 @@ class _Flow:
 
     def _read_ahead(self) -> None:
         while len(self.ahead) < self.jobs:
-            photo = next(self.photos, None)
+            photo = next(self.work.photos, None)
             if photo is None:
                 return
             self.ahead.append((photo, self.workers.submit(self._read, photo)))
@@ -195,7 +204,7 @@ class _Flow:
     def _read(self, photo: Photo) -> Prepared | Result:
         if photo.error is not None:
             raise photo.error
-        return prepare(photo.path, options_for(photo, self.options), self.weights)
+        return prepare(photo.path, options_for(photo, self.work.options), self.work.weights)
 
     def _written(self) -> Outcome:
         photo, writing = self.behind[0]  # stays until it is written: an interrupt may come

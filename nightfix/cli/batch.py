@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from nightfix.batch import (
+    Engine,
     FoundPhotos,
     Gallery,
+    Here,
+    Outcome,
     Photo,
+    RayCluster,
     Shard,
     enhance_many,
     error_event,
@@ -34,6 +39,7 @@ from nightfix.errors import NightFixError
 from nightfix.pipeline import EnhanceOptions
 from nightfix.read import start_decoder
 from nightfix.restore import weights_sha256
+from nightfix.write import make_folder
 
 if TYPE_CHECKING:
     from nightfix.restore import Restorer
@@ -51,14 +57,17 @@ class Batch:
     weights: str
     device: str
     jobs: int
+    ray: bool = False
+    address: str | None = None
     json: bool
     verbosity: Verbosity
     _restorer: Restorer | None = field(default=None, init=False)
+    _cluster: RayCluster | None = field(default=None, init=False)
     _gallery: Gallery | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Enhance all photos and exit with the first failure's code."""
-        with Display(self.verbosity) as display:
+        with Display(self.verbosity) as display, closing(self):
             digest = self._digest()
             self._open_gallery()
             photos = self._photos(self._find_photos(), display)
@@ -73,7 +82,7 @@ class Batch:
 
     def watch(self) -> None:
         """Enhance existing and new photos until interrupted."""
-        with Display(self.verbosity) as display:
+        with Display(self.verbosity) as display, closing(self):
             digest = self._digest()
             self._open_gallery()
             report = self._report(display, 0)
@@ -128,27 +137,84 @@ class Batch:
     def _enhance(self, photos: Iterable[Photo], digest: str, report: Report) -> None:
         """Enhance photos and report each outcome."""
         photos = list(photos)
-        restorer = self._load() if is_needed(photos, self.options, digest) else None
-        report.start(restorer)
+        engine: Engine = Here(None, self.jobs)
+        if is_needed(photos, self.options, digest):
+            engine = self._open_engine(photos, digest, report)
+        report.start(engine.network())
+        outcomes = enhance_many(
+            photos,
+            self.options,
+            restorer=None,
+            weights=digest,
+            engine=engine,
+            begin=report.begin,
+            announce=report.announce,
+            progress=report.progress,
+        )
         try:
-            for outcome in enhance_many(
-                photos,
-                self.options,
-                restorer=restorer,
-                weights=digest,
-                jobs=self.jobs,
-                begin=report.begin,
-                announce=report.announce,
-                progress=report.progress,
-            ):
-                report.outcome(outcome)
-                if self._gallery is not None:
-                    self._gallery.add(outcome)
+            self._tell_all(outcomes, report)
             self._write_gallery(report)
         except KeyboardInterrupt:
             self._write_gallery(report)
-            report.interrupted(INTERRUPTED)
+            report.broken_off(INTERRUPTED)
             raise
+        except NightFixError as error:
+            self._tell(error)
+            self._write_gallery(report)
+            report.broken_off(exit_code(error))
+            raise
+
+    def _tell_all(self, outcomes: Generator[Outcome, None, None], report: Report) -> None:
+        """Report each outcome; after an interrupt, those that were still being written, too."""
+        try:
+            for outcome in outcomes:
+                self._tell_one(outcome, report)
+        except KeyboardInterrupt as interrupt:
+            # It may have come amid a report: the engine must hear of it.
+            self._tell_one(outcomes.throw(interrupt), report)
+            for outcome in outcomes:
+                self._tell_one(outcome, report)
+            raise
+
+    def _tell_one(self, outcome: Outcome, report: Report) -> None:
+        report.outcome(outcome)
+        if self._gallery is not None:
+            self._gallery.add(outcome)
+
+    def _open_engine(self, photos: list[Photo], digest: str, report: Report) -> Engine:
+        """Load the network here, or on the cluster; once for all photos that arrive."""
+        if not self.ray:
+            return Here(self._load(), self.jobs)
+        try:
+            if self._cluster is None:
+                self._cluster = RayCluster(
+                    weights=self.weights if self.options.restore else None,
+                    sha256=digest,
+                    device=self.device,
+                    address=self.address,
+                    jobs=self.jobs,
+                    places=self._places(photos),
+                    announce=report.announce,
+                )
+            self._cluster.network()
+        except NightFixError as error:
+            self._tell(error)
+            raise
+        return self._cluster
+
+    def _places(self, photos: list[Photo]) -> list[Path]:
+        """Return a photo, the dark frames and the folder of the results, which is made."""
+        places = [photo.path for photo in photos if photo.error is None][:1]
+        places += map(Path, self.options.dark)
+        if self.options.output is not None:
+            make_folder(Path(self.options.output) / "result")
+            places.append(Path(self.options.output))
+        return places
+
+    def close(self) -> None:
+        """End the workers on the cluster."""
+        if self._cluster is not None:
+            self._cluster.close()
 
     def _open_gallery(self) -> None:
         """Prepare the page; one that must not be replaced is an error before any work."""

@@ -60,6 +60,13 @@ class BlackChoice(str, Enum):
     stated = "stated"
 
 
+class EngineChoice(str, Enum):
+    """What ``--engine`` takes."""
+
+    local = "local"
+    ray = "ray"
+
+
 class HotPixelsChoice(str, Enum):
     """What ``--hot-pixels`` takes."""
 
@@ -328,6 +335,23 @@ HotPixelsOption = Annotated[
         help="Repair hot, dead and stuck pixels first, or leave them.",
     ),
 ]
+EngineOption = Annotated[
+    EngineChoice,
+    option(
+        "--engine",
+        group=PHOTOS,
+        help="Work on this machine, or on all machines of a Ray cluster (needs the extra ray).",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    option(
+        "--address",
+        group=PHOTOS,
+        metavar="HOST:PORT",
+        help="Address of the Ray cluster. (default: that of this machine, else this machine alone)",
+    ),
+]
 SeedOption = Annotated[
     int,
     option(
@@ -393,6 +417,13 @@ QuietOption = Annotated[bool, option("-q", "--quiet", group=TALK, help="Print on
 VerboseOption = Annotated[
     bool, option("-v", "--verbose", group=TALK, help="Also print how long each stage took.")
 ]
+
+
+def on_ray(engine: EngineChoice, address: str | None) -> bool:
+    """Tell whether a Ray cluster is to work; an address needs one."""
+    if address is not None and engine is not EngineChoice.ray:
+        raise typer.BadParameter("--address needs --engine ray")
+    return engine is EngineChoice.ray
 
 
 def read_names(names: list[Path], stdin: TextIO | None) -> list[Path]:

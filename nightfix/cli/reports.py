@@ -6,9 +6,10 @@ import json
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nightfix.batch import (
+    Network,
     Outcome,
     Planned,
     end_event,
@@ -25,9 +26,6 @@ from nightfix.cli.boundary import exit_code, report
 from nightfix.cli.console import Display, clock, megabytes, plural
 from nightfix.errors import NightFixError
 
-if TYPE_CHECKING:
-    from nightfix.restore import Restorer
-
 #: Photos that the closing table names before it only counts.
 _NAMED = 10
 
@@ -42,16 +40,17 @@ class Report:
         self.failed: list[tuple[Path, NightFixError]] = []
         self.network = 0.0
         self.begun = 0
-        self.code_of_interrupt = 0
+        self.tiles: dict[Path, tuple[int, int]] = {}
+        self.code_of_break = 0
         self.started = time.perf_counter()
 
     @property
     def code(self) -> int:
-        """Exit code: of the interrupt, of the first failure, or 0."""
+        """Exit code: of what broke the batch off, of the first failure, or 0."""
         failed = exit_code(self.failed[0][1]) if self.failed else 0
-        return self.code_of_interrupt or failed
+        return self.code_of_break or failed
 
-    def start(self, restorer: Restorer | None) -> None:
+    def start(self, network: Network | None) -> None:
         """Tell that work begins."""
 
     def begin(self, path: Path) -> None:
@@ -64,12 +63,16 @@ class Report:
         """Tell a fact or a note."""
         self.display.announce(text)
 
-    def progress(self, done: int, total: int) -> None:
-        """Tell how far the network is."""
-        self.display.progress(done, total)
+    def progress(self, path: Path, done: int, total: int) -> None:
+        """Tell how far the network is, with all photos that are in one now."""
+        self.tiles[path] = done, total
+        self.display.progress(*map(sum, zip(*self.tiles.values(), strict=True)))
+        if done == total:
+            del self.tiles[path]
 
     def outcome(self, outcome: Outcome) -> None:
         """Count what became of a photo and tell it."""
+        self.tiles.pop(outcome.path, None)  # an error leaves it under way
         if outcome.error is not None:
             self.tell_error(outcome.path, outcome.error)
             self.failed.append((outcome.path, without_traceback(outcome.error)))
@@ -120,9 +123,9 @@ class Report:
             f"{plural(self.done, 'photo')} in {self.seconds:.2f} s, network {self.network:.2f} s"
         )
 
-    def interrupted(self, code: int) -> None:
-        """Tell what was done before the interrupt."""
-        self.code_of_interrupt = code
+    def broken_off(self, code: int) -> None:
+        """Tell what was done before an interrupt, or before the engine broke down."""
+        self.code_of_break = code
         self.end()
 
     @property
@@ -171,28 +174,23 @@ def _reason(path: Path, error: NightFixError) -> str:
 class JsonReport(Report):
     """Tells a program: one JSON object a line on stdout; a person sees errors on stderr."""
 
-    def __init__(self, display: Display, total: int) -> None:
-        super().__init__(display, total)
-        self.current = Path()
-
     def write(self, event: dict[str, Any]) -> None:
         """Write an event at once."""
         self.display.result(json.dumps(event))
 
-    def start(self, restorer: Restorer | None) -> None:
+    def start(self, network: Network | None) -> None:
         """Tell that work begins."""
-        self.write(start_event(self.total, restorer))
+        self.write(start_event(self.total, network))
 
     def begin(self, path: Path) -> None:
         """Tell which photo the network begins with."""
         super().begin(path)
-        self.current = path
         self.write(photo_event(path, self.begun, self.total))
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, path: Path, done: int, total: int) -> None:
         """Tell how far the network is."""
-        super().progress(done, total)
-        self.write(progress_event(self.current, done, total))
+        super().progress(path, done, total)
+        self.write(progress_event(path, done, total))
 
     def tell_error(self, path: Path, error: NightFixError) -> None:
         """Tell that a photo failed."""

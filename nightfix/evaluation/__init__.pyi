@@ -2,6 +2,12 @@ from .benchmark import (
     BenchmarkCase as BenchmarkCase,
 )
 from .benchmark import (
+    ClusterMeasurement as ClusterMeasurement,
+)
+from .benchmark import (
+    Measurement as Measurement,
+)
+from .benchmark import (
     as_json as as_json,
 )
 from .benchmark import (
@@ -11,10 +17,16 @@ from .benchmark import (
     measure_batch as measure_batch,
 )
 from .benchmark import (
+    measure_cluster as measure_cluster,
+)
+from .benchmark import (
     measure_darktable as measure_darktable,
 )
 from .benchmark import (
     processor_name as processor_name,
+)
+from .benchmark import (
+    scales_to as scales_to,
 )
 from .cases import (
     real_cases as real_cases,

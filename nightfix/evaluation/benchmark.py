@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +38,7 @@ from nightfix.errors import (
 from nightfix.evaluation.scene import capture, synthetic_photo
 
 if TYPE_CHECKING:
+    from nightfix.batch import Engine
     from nightfix.restore import Restorer
 
 _Result = TypeVar("_Result")
@@ -53,6 +56,9 @@ _FAMILIES: dict[str, type[NightFixError]] = {
 
 #: Photos of a batch.
 _BATCH = 12
+
+#: Photos for each worker of a cluster.
+_EACH = 6
 
 _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from nightfix.evaluation.benchmark import _serve; _serve()"  # noqa: E501
 
@@ -371,6 +377,137 @@ def measure_batch(case: BenchmarkCase) -> BatchMeasurement:
     return BatchMeasurement(case=case, photos=_BATCH, seconds=seconds, network=network)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterMeasurement:
+    """What a Ray cluster made of a case's photos.
+
+    Attributes
+    ----------
+    case : BenchmarkCase
+        What was measured.
+    workers : int
+        Workers of the cluster; 0 is one process on this machine, without Ray.
+    photos : int
+        How many were restored, after all networks were loaded.
+    seconds : float
+        Wall time of all [s].
+    """
+
+    case: BenchmarkCase
+    workers: int
+    photos: int
+    seconds: float
+
+    @property
+    def hourly(self) -> float:
+        """Photos an hour."""
+        return 3600 * self.photos / self.seconds
+
+
+def measure_cluster(
+    case: BenchmarkCase, address: str | None = None
+) -> Iterator[ClusterMeasurement]:
+    """Measure photos an hour in one process, and with 1, 2, 4, ... and all workers of a cluster.
+
+    The photo and its results lie in a temporary folder inside the working folder, which all
+    machines of the cluster must see. A first round, in which what is used is imported, is
+    not counted.
+
+    Parameters
+    ----------
+    case : BenchmarkCase
+        ``device`` is that of the workers, as for :class:`nightfix.batch.cluster.RayCluster`.
+    address : str or None
+        The cluster's.
+
+    Yields
+    ------
+    ClusterMeasurement
+        From few workers to many.
+
+    Raises
+    ------
+    NightFixError
+        Of the cluster, or of the first photo that failed.
+    """
+    from nightfix.batch import Here, RayCluster
+    from nightfix.restore import Restorer, weights_sha256
+
+    with tempfile.TemporaryDirectory(prefix="nightfix-", dir=Path.cwd()) as folder:
+        photo = make_photo(Path(folder) / "photo.dng", case.megapixels)
+        yield _measure_engine(case, photo, Here(Restorer(case.weights, case.device)), 0)
+        wanted = 1
+        while True:
+            engine = RayCluster(
+                weights=case.weights,
+                sha256=weights_sha256(case.weights),
+                device=case.device,
+                address=address,
+                most=wanted,
+                places=(photo,),
+            )
+            with closing(engine):
+                found = engine.all_ready()
+                if found > wanted // 2:
+                    yield _measure_engine(case, photo, engine, found)
+            if found < wanted:
+                return
+            wanted *= 2
+
+
+def _measure_engine(
+    case: BenchmarkCase, photo: Path, engine: Engine, workers: int
+) -> ClusterMeasurement:
+    """Restore a photo many times, each result in a folder of its own."""
+    from nightfix.batch import Photo, enhance_many
+    from nightfix.condition import ExposureTarget, Settings
+    from nightfix.pipeline import EnhanceOptions
+    from nightfix.restore import weights_sha256
+
+    options = EnhanceOptions(
+        output=photo.parent,
+        overwrite=True,
+        exposure=ExposureTarget(ratio=_RATIO),
+        settings=Settings(steps=case.steps),
+    )
+    seconds = 0.0
+    for count in (2 * max(1, workers), photos := _EACH * max(1, workers)):
+        started = time.perf_counter()
+        copies = [Photo(path=photo, folder=Path(str(number))) for number in range(count)]
+        digest = weights_sha256(case.weights)
+        for outcome in enhance_many(copies, options, restorer=None, weights=digest, engine=engine):
+            if outcome.error is not None:
+                raise outcome.error
+        seconds = time.perf_counter() - started
+    return ClusterMeasurement(case=case, workers=workers, photos=photos, seconds=seconds)
+
+
+def scales_to(found: Sequence[ClusterMeasurement]) -> int:
+    """Return the number of workers beyond which more bring less than half of what they should.
+
+    Parameters
+    ----------
+    found : sequence of ClusterMeasurement
+        Of one case, from few workers to many; one process is left out.
+
+    Examples
+    --------
+    >>> case = BenchmarkCase(megapixels=24, weights="nightfix-base", steps=3)
+    >>> rates = {1: 100, 2: 196, 4: 370, 8: 450}
+    >>> scales_to([
+    ...     ClusterMeasurement(case=case, workers=n, photos=rate, seconds=3600)
+    ...     for n, rate in rates.items()
+    ... ])
+    4
+    """
+    ray = [one for one in found if one.workers]
+    for few, many in pairwise(ray):
+        ideal = many.workers / few.workers - 1
+        if many.hourly / few.hourly - 1 < ideal / 2:
+            return few.workers
+    return ray[-1].workers
+
+
 # ---------------------------------------------------------------------------------------
 # The machine, and the neighbor
 
@@ -439,11 +576,14 @@ def as_json(
     measurements: list[Measurement],
     batches: list[BatchMeasurement],
     darktable: dict[float, float],
+    clusters: Sequence[ClusterMeasurement] = (),
 ) -> str:
     """Return measurements with what is derived from them, and the machine, as JSON."""
     rows = [asdict(m) | {"bare": m.bare, "ratio": m.ratio} for m in measurements]
     many = [asdict(batch) | {"ratio": batch.ratio} for batch in batches]
+    ray = [asdict(one) | {"hourly": one.hourly} for one in clusters]
     machine = {"processor": processor_name(), "system": platform.platform()}
     neighbor = {f"{size:g}": seconds for size, seconds in darktable.items()}
     figures = {"machine": machine, "cases": rows, "batches": many, "darktable": neighbor}
+    figures |= {"clusters": ray}
     return json.dumps(figures, indent=1)

@@ -21,7 +21,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from nightfix.batch.engine import Outcome
 from nightfix.cli.app import app
+from nightfix.cli.console import Display, Verbosity
+from nightfix.cli.reports import Report
+from nightfix.errors import RawReadError
 from nightfix.write.dng import write_dng
 
 runner = CliRunner()
@@ -105,6 +109,68 @@ def test_a_share_is_told(run, card, monkeypatch):
     assert start["photos"] == share["photos"]
     empty = run(card / "a.dng", "--shard", "1/99", "-o", card / "out")
     assert "nothing to do: no photos in this share" in empty.stderr
+
+
+def test_a_cluster_is_asked_for_only_where_there_is_work(run, card, tmp_path, monkeypatch):
+    """Neither a second run nor a wrong call starts Ray; an address that is none is told."""
+    nowhere = ("--engine", "ray", "--address", "127.0.0.1:1")
+    assert run(card / "a.dng", "--address", "127.0.0.1:1").exit_code == 2
+    run(card / "a.dng", "-o", tmp_path)
+    again = run(card / "a.dng", "-o", tmp_path, *nowhere)
+    assert again.exit_code == 0
+    assert "already done" in again.stderr
+    monkeypatch.setattr("nightfix.batch.cluster.find_spec", lambda _: None)
+    missing = run("-r", card, "-o", tmp_path, *nowhere, "--json")
+    assert missing.exit_code == 5
+    assert [event["kind"] for event in events(missing)] == ["EngineError"]
+    assert "[ray]" in missing.stderr
+
+
+def test_an_engine_that_breaks_down_leaves_what_is_done(run, card, tmp_path, monkeypatch):
+    from nightfix.errors import EngineError
+
+    def enhance_many(photos, *_, **__):
+        yield Outcome(path=photos[0].path, error=RawReadError(photos[0].path, "broken"))
+        raise EngineError("no machine is left", "ray status")
+
+    monkeypatch.setattr("nightfix.cli.batch.enhance_many", enhance_many)
+    broken = run("-r", card, "-o", tmp_path, "--json")
+    assert broken.exit_code == 5
+    assert [event["event"] for event in events(broken)] == ["start", "error", "error", "end"]
+    assert events(broken)[-1]["exit_code"] == 5
+    assert "error: no machine is left" in broken.stderr
+
+
+def test_an_interrupt_amid_a_report_still_tells_what_is_written(run, card, tmp_path, monkeypatch):
+    real, told = Report.tell_result, []
+
+    def tell_result(report, outcome):
+        told.append(outcome.path.name)
+        real(report, outcome)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    (card / "100/broken.ARW").unlink()
+    monkeypatch.setattr(Report, "tell_result", tell_result)
+    broken = run("-r", card, "-o", tmp_path, "--jobs", "2", "--no-restore")
+    assert broken.exit_code == 130
+    assert len(broken.stdout.splitlines()) == len(tree(tmp_path / "100")) + len(
+        [*tmp_path.glob("*.tif")]
+    )
+
+
+def test_the_bar_counts_the_photos_that_are_in_a_network_now(monkeypatch):
+    shown = []
+    with Display(Verbosity.quiet) as display:
+        monkeypatch.setattr(display, "progress", lambda *counts: shown.append(counts))
+        report = Report(display, 3)
+        a, b, c = (Path(name) for name in "abc")
+        report.progress(a, 1, 4)
+        report.progress(b, 2, 2)
+        report.progress(a, 2, 4)
+        report.outcome(Outcome(path=a, error=RawReadError(a, "broken")))
+        report.progress(c, 1, 3)
+    assert shown == [(1, 4), (3, 6), (2, 4), (1, 3)]
 
 
 def test_all_done_needs_no_torch(tiny_weights, card, tmp_path):
