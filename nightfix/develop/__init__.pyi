@@ -4,6 +4,9 @@ from .color import (
 from .color import (
     SRGB_TO_XYZ as SRGB_TO_XYZ,
 )
+from .color import (
+    ColorSpace as ColorSpace,
+)
 from .develop import (
     Tone as Tone,
 )
@@ -12,6 +15,9 @@ from .develop import (
 )
 from .develop import (
     choose_white_balance as choose_white_balance,
+)
+from .develop import (
+    convert_light as convert_light,
 )
 from .develop import (
     demosaic_camera as demosaic_camera,

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop.color import COLOR_SPACES, ColorSpace, camera_to_rgb
+from nightfix.develop.color import COLOR_SPACES, ColorSpace, adapt_white, camera_to_rgb
 from nightfix.develop.demosaic import (
     compress_range,
     demosaic_block,
@@ -24,7 +24,7 @@ from nightfix.develop.demosaic import (
 from nightfix.develop.highlights import recover_highlights, saturation_levels
 from nightfix.develop.lens import LensChoice, LensCorrection, lens_correction, needed_range
 from nightfix.develop.orientation import orient, undo_orientation
-from nightfix.develop.tone import fit_gamut, tone_map
+from nightfix.develop.tone import fit_gamut, open_shadows, tone_map
 from nightfix.develop.white_balance import Balance, WhiteBalance, choose_white_balance
 from nightfix.parallel import in_parallel
 from nightfix.read import CfaPattern, RawImage, apply_gain_maps, finite, phase
@@ -34,12 +34,16 @@ __all__ = [
     "Tone",
     "WhiteBalance",
     "choose_white_balance",
+    "convert_light",
     "demosaic_camera",
     "develop_raw",
 ]
 
-Tone = Literal["natural", "linear", "scene"]
+Tone = Literal["natural", "linear", "scene", "natural-hdr"]
 Plane = NDArray[np.float32]
+
+#: Tones whose pictures are linear light, with lamps above white.
+LINEAR_TONES: frozenset[Tone] = frozenset({"scene", "natural-hdr"})
 
 #: The brightest light that is not simply white: eight times white, balanced by two [-].
 _BRIGHTEST = 16.0
@@ -80,10 +84,10 @@ def develop_raw(
         See :func:`choose_white_balance`, which tells what was used in the end.
     color_space : str
         A name in :data:`nightfix.develop.color.COLOR_SPACES`.
-    tone : {"natural", "linear", "scene"}
+    tone : {"natural", "linear", "scene", "natural-hdr"}
         "natural" opens shadows a little and keeps lamps' gradation below white;
-        "linear" keeps the light as it is and clips at white; "scene" neither
-        clips nor encodes.
+        "linear" keeps the light as it is and clips at white. "scene" and "natural-hdr"
+        are what these two would be without an upper end: neither clipped nor encoded.
     lens : {"auto", "off"} or LensCorrection
         See :func:`nightfix.develop.lens.lens_correction`: "auto" corrects the lens's distortion,
         lateral chromatic aberration and vignetting where the file or lensfun says how. Where
@@ -92,8 +96,8 @@ def develop_raw(
     Returns
     -------
     ndarray, shape (H, W, 3), float32
-        Values in [0, 1], encoded by the color space's curve; of "scene", linear
-        light with white at 1 and lamps above. Cropped to the default crop and
+        Values in [0, 1], encoded by the color space's curve; of "scene" and "natural-hdr",
+        linear light with white at 1 and lamps above. Cropped to the default crop and
         upright, with lens shading that the file wants corrected before demosaicing
         (OpcodeList2) corrected in any case.
 
@@ -128,6 +132,31 @@ def develop_raw(
     for _ in in_parallel(develop_one, demosaic_tiles(rows, columns)):
         pass
     return picture
+
+
+def convert_light(
+    light: NDArray[np.float32], source: ColorSpace, target: ColorSpace
+) -> NDArray[np.float32]:
+    """Bring a picture's light from one space into another.
+
+    Parameters
+    ----------
+    light : ndarray, shape (H, W, 3), float32
+        Linear RGB of ``source``, 1.0 = white.
+    source, target : ColorSpace
+        Where from and where to; white stays white (Bradford where the whites differ).
+
+    Returns
+    -------
+    ndarray, same shape
+        Linear RGB of ``target``, >= 0: colors that it lacks are brought into it by
+        :func:`nightfix.develop.tone.fit_gamut`. What is above 1 stays.
+    """
+    to_xyz = adapt_white(source.white, target.white) @ source.rgb_to_xyz
+    matrix = np.linalg.solve(target.rgb_to_xyz, to_xyz).astype(np.float32)
+    rgb = np.tensordot(matrix, light, axes=([1], [2]))
+    fit_gamut(rgb, target.rgb_to_xyz[1].astype(np.float32))
+    return np.ascontiguousarray(np.moveaxis(rgb, 0, -1))
 
 
 def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
@@ -210,7 +239,9 @@ def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -
     fit_gamut(rgb, recipe.luminance, light)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)
-    return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
+    elif recipe.tone == "natural-hdr":
+        rgb = open_shadows(rgb)
+    return rgb if recipe.tone in LINEAR_TONES else recipe.space.encode(rgb)
 
 
 def _corrected_rgb(

@@ -72,7 +72,7 @@ def natural_curve(level: Plane, brightest: float) -> Plane:
     >>> natural_curve(np.array([0, 0.01, 0.18, 1, 8], np.float32), 8.0).round(3).tolist()
     [0.0, 0.013000000268220901, 0.1899999976158142, 0.699999988079071, 1.0]
     """
-    lifted = level * (1 + np.float32(_LIFT * _LIFT_LEVEL) / (np.float32(_LIFT_LEVEL) + level))
+    lifted = level * _lift(level)
     white = brightest * (1 + _LIFT * _LIFT_LEVEL / (_LIFT_LEVEL + brightest))
     span = white - KNEE
     strength = _shoulder_strength(span / (1 - KNEE))
@@ -80,6 +80,10 @@ def natural_curve(level: Plane, brightest: float) -> Plane:
     shoulder = np.log1p(above * np.float32(strength / span))
     shoulder *= np.float32((1 - KNEE) / math.log1p(strength))
     return np.asarray(np.minimum(lifted, np.float32(KNEE)) + shoulder, np.float32)
+
+
+def _lift(level: Plane) -> Plane:
+    return 1 + np.float32(_LIFT * _LIFT_LEVEL) / (np.float32(_LIFT_LEVEL) + level)
 
 
 def _shoulder_strength(span: float) -> float:
@@ -114,6 +118,32 @@ def tone_map(rgb: Plane, brightest: float) -> Plane:
     mapped = rgb * (factor * color)
     mapped += shown * (1 - color)
     return np.asarray(np.clip(mapped, 0, 1, out=mapped), np.float32)
+
+
+def open_shadows(rgb: Plane) -> Plane:
+    """Apply the shadows of :func:`natural_curve` to colors, and leave lamps as they are.
+
+    What a screen shows that can do more than white. Up to half of white it is what
+    :func:`tone_map` gives; above, where that presses lamps below white, it is the light
+    of the scene.
+
+    Parameters
+    ----------
+    rgb : ndarray, shape (3, ...), float32
+        Linear RGB of the output space, >= 0; 1.0 = white, lamps above.
+
+    Returns
+    -------
+    ndarray, same shape
+        Linear RGB, not clipped: with m the brightest channel, ``rgb * lift(m) / m``. At
+        white it is 1.2 % brighter than the scene, at four times white 0.3 %.
+
+    Examples
+    --------
+    >>> open_shadows(np.full((3, 1), 4.0, np.float32)).round(3).ravel().tolist()
+    [4.01200008392334, 4.01200008392334, 4.01200008392334]
+    """
+    return np.asarray(rgb * _lift(rgb.max(axis=0)), np.float32)
 
 
 def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:

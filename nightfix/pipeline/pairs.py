@@ -130,7 +130,7 @@ def before_after(
 
 def _result(output: Path, options: EnhanceOptions) -> NDArray[np.float32]:
     """Return a result as it is to be seen, encoded in the curve of its color space."""
-    picture = read_picture(output)
+    picture = read_picture(output, color_space=options.writing.color_space)
     if _is_linear(output, options):
         picture = COLOR_SPACES[options.writing.color_space].encode(picture)
     return picture

@@ -7,6 +7,12 @@ from .atomic import (
 from .atomic import (
     replacing as replacing,
 )
+from .avif import (
+    HDR_COLOR_SPACE as HDR_COLOR_SPACE,
+)
+from .avif import (
+    read_hdr_avif as read_hdr_avif,
+)
 from .dng import (
     write_dng as write_dng,
 )

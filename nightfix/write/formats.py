@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nightfix.develop import Lens, Tone, WhiteBalance, develop_raw
 from nightfix.read import RawImage
+from nightfix.write.avif import HDR_COLOR_SPACE, write_hdr_avif
 from nightfix.write.dng import write_dng
 from nightfix.write.dng_samples import Compression
 from nightfix.write.picture import PictureFormat, write_picture
@@ -44,6 +45,9 @@ class WriteOptions:
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
         Of TIFF and DNG.
+    hdr : bool
+        Whether JPEG and AVIF keep lamps above white, for screens that show them. Other
+        formats are as without.
     """
 
     white_balance: WhiteBalance = "as-shot"
@@ -52,6 +56,7 @@ class WriteOptions:
     lens: Lens = "auto"
     depth: Depth = 16
     compression: Compression = "lossless"
+    hdr: bool = False
 
 
 class DevelopedPhoto:
@@ -59,19 +64,25 @@ class DevelopedPhoto:
 
     def __init__(self, raw: RawImage, options: WriteOptions) -> None:
         self.raw, self.options = raw, options
-        self._developed: dict[Tone, NDArray[np.float32]] = {}
+        self._developed: dict[tuple[Tone, str], NDArray[np.float32]] = {}
 
-    def rgb(self, tone: Tone) -> NDArray[np.float32]:
+    def rgb(self, tone: Tone, color_space: str | None = None) -> NDArray[np.float32]:
         """Return the picture as :func:`nightfix.develop.develop_raw` gives it."""
-        if tone not in self._developed:
-            self._developed[tone] = develop_raw(
+        wanted = tone, color_space or self.options.color_space
+        if wanted not in self._developed:
+            self._developed[wanted] = develop_raw(
                 self.raw,
                 white_balance=self.options.white_balance,
-                color_space=self.options.color_space,
+                color_space=wanted[1],
                 tone=tone,
                 lens=self.options.lens,
             )
-        return self._developed[tone]
+        return self._developed[wanted]
+
+    def light(self, color_space: str | None = None) -> NDArray[np.float32]:
+        """Return the picture's HDR rendition, in linear light with lamps above 1."""
+        natural = self.options.tone == "natural"
+        return self.rgb("natural-hdr" if natural else "scene", color_space)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +149,18 @@ def _picture(
         picture.raw,
         kind,
         color_space=options.color_space,
+        light=picture.light() if options.hdr and kind == "JPEG" else None,
         record=record,
         overwrite=overwrite,
     )
+
+
+def _avif(path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool) -> None:
+    if not picture.options.hdr:
+        _picture(path, picture, record, overwrite, kind="AVIF")
+        return
+    light = picture.light(HDR_COLOR_SPACE)
+    write_hdr_avif(path, light, picture.raw, record=record, overwrite=overwrite)
 
 
 FILE_FORMATS: dict[Format, FileFormat] = {
@@ -149,7 +169,7 @@ FILE_FORMATS: dict[Format, FileFormat] = {
     "linear-dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=True)),
     "jpeg": FileFormat(suffix=".jpg", developed=True, write=partial(_picture, kind="JPEG")),
     "png": FileFormat(suffix=".png", developed=True, write=partial(_picture, kind="PNG")),
-    "avif": FileFormat(suffix=".avif", developed=True, write=partial(_picture, kind="AVIF")),
+    "avif": FileFormat(suffix=".avif", developed=True, write=_avif),
 }
 
 
