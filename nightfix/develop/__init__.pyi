@@ -52,6 +52,45 @@ from .lens import (
 from .lens_profile import (
     profiles_installed as profiles_installed,
 )
+from .look import (
+    LIGHT_SPACE as LIGHT_SPACE,
+)
+from .look import (
+    LOOK_SPACE as LOOK_SPACE,
+)
+from .look import (
+    Look as Look,
+)
+from .look import (
+    color_difference as color_difference,
+)
+from .look import (
+    encode_cube as encode_cube,
+)
+from .look import (
+    encode_look as encode_look,
+)
+from .look import (
+    known_looks as known_looks,
+)
+from .look import (
+    look_path as look_path,
+)
+from .look import (
+    looks_folder as looks_folder,
+)
+from .look import (
+    read_look as read_look,
+)
+from .look_fit import (
+    fit_look as fit_look,
+)
+from .look_fit import (
+    fit_preview as fit_preview,
+)
+from .look_fit import (
+    plain_matrix as plain_matrix,
+)
 from .orientation import (
     orient as orient,
 )

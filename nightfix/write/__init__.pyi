@@ -16,6 +16,9 @@ from .avif import (
 from .dng import (
     write_dng as write_dng,
 )
+from .dng_preview import (
+    reduce_raw as reduce_raw,
+)
 from .dng_samples import (
     Compression as Compression,
 )

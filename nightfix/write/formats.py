@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop import Lens, Tone, WhiteBalance, develop_raw
+from nightfix.develop import Lens, Look, Tone, WhiteBalance, develop_raw
 from nightfix.read import RawImage
 from nightfix.write.avif import HDR_COLOR_SPACE, write_hdr_avif
 from nightfix.write.dng import write_dng
@@ -45,6 +45,9 @@ class WriteOptions:
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
         Of TIFF and DNG.
+    look : str
+        Of developed pictures: name or path of a learned one, ``"camera"`` (of the photo's
+        own preview) or ``"none"``. Floats and HDR renditions have none.
     hdr : bool
         Whether JPEG and AVIF keep lamps above white, for screens that show them. Other
         formats are as without.
@@ -56,14 +59,15 @@ class WriteOptions:
     lens: Lens = "auto"
     depth: Depth = 16
     compression: Compression = "lossless"
+    look: str = "none"
     hdr: bool = False
 
 
 class DevelopedPhoto:
     """A photo that is developed when a format first asks for it, and once for all of them."""
 
-    def __init__(self, raw: RawImage, options: WriteOptions) -> None:
-        self.raw, self.options = raw, options
+    def __init__(self, raw: RawImage, options: WriteOptions, look: Look | None = None) -> None:
+        self.raw, self.options, self.look = raw, options, look
         self._developed: dict[tuple[Tone, str], NDArray[np.float32]] = {}
 
     def rgb(self, tone: Tone, color_space: str | None = None) -> NDArray[np.float32]:
@@ -76,6 +80,7 @@ class DevelopedPhoto:
                 color_space=wanted[1],
                 tone=tone,
                 lens=self.options.lens,
+                look=self.look if tone == "natural" else None,
             )
         return self._developed[wanted]
 
@@ -179,6 +184,7 @@ def write_results(
     record: Record,
     options: WriteOptions,
     *,
+    look: Look | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a photo in several formats, with the photo's XMP sidecars beside each.
@@ -193,6 +199,8 @@ def write_results(
         How the result was made.
     options : WriteOptions
         How it is developed and written.
+    look : Look or None
+        What ``options.look`` names.
     overwrite : bool
         Replace results that are there.
 
@@ -201,7 +209,7 @@ def write_results(
     OutputError
         If one exists already and must stay, or the operating system refuses it.
     """
-    picture = DevelopedPhoto(raw, options)
+    picture = DevelopedPhoto(raw, options, look)
     # Raws first: a developed picture takes three times the memory of its mosaic.
     for kind in sorted(paths, key=lambda kind: FILE_FORMATS[kind].developed):
         path = Path(paths[kind])
