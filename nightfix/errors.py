@@ -134,6 +134,13 @@ class PictureError(InputError):
         self.path = path
 
 
+class LookError(InputError):
+    """A look cannot be learned, found or read."""
+
+    def __init__(self, subject: str, what: str, hint: str) -> None:
+        super().__init__(f"{subject}: {what}", hint)
+
+
 class RecipeError(InputError):
     """A training recipe cannot be used."""
 

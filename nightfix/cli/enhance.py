@@ -133,6 +133,15 @@ def enhance(
             "no tone curve.",
         ),
     ] = DepthChoice.sixteen,
+    hdr: Annotated[
+        bool,
+        option(
+            "--hdr",
+            group=OUTPUT,
+            help="Keep lamps brighter than white for HDR screens: a JPEG gets a gain map and looks "
+            "the same elsewhere, an AVIF becomes 10 bit (PQ).",
+        ),
+    ] = DEFAULTS.writing.hdr,
     suffix: Annotated[
         str, option("--suffix", group=OUTPUT, help="Added to the photo's file name.")
     ] = DEFAULTS.suffix,
@@ -187,6 +196,8 @@ def enhance(
     """  # noqa: D301
     if depth is DepthChoice.thirty_two and "tiff" not in format:
         raise typer.BadParameter("--depth 32 needs --format tiff")
+    if hdr and not {"jpeg", "avif"} & {*format}:
+        raise typer.BadParameter("--hdr needs --format jpeg or avif")
     if Path(f"x{suffix}").name != f"x{suffix}":
         raise typer.BadParameter("--suffix is added to the file name; use -o for a folder")
     options = EnhanceOptions(
@@ -201,6 +212,7 @@ def enhance(
             color_space=color_space.value,
             depth=depth.to_depth(),
             compression=compression.value,
+            hdr=hdr,
         ),
     )
     batch = Batch(

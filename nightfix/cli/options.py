@@ -216,6 +216,13 @@ def _weights_names(incomplete: str) -> list[str]:
     return [name for name in KNOWN_WEIGHTS if name.startswith(incomplete)]
 
 
+def _look_names(incomplete: str) -> list[str]:
+    """Complete the name of a look."""
+    from nightfix.develop import known_looks
+
+    return [name for name in (*known_looks(), "camera", "none") if name.startswith(incomplete)]
+
+
 PresetOption = Annotated[
     str | None,
     option(
@@ -411,6 +418,17 @@ LensOption = Annotated[
         group=DEVELOPMENT,
         help="Correct distortion, colored edges and dark corners: as the file says, else as "
         "lensfun knows the lens.",
+    ),
+]
+LookOption = Annotated[
+    str,
+    option(
+        "--look",
+        group=DEVELOPMENT,
+        metavar="NAME|PATH|camera|none",
+        help="Colors and tones: a look that you taught NightFix (nightfix look learn), or camera: "
+        "the colors of the photo's own preview.",
+        autocompletion=_look_names,
     ),
 ]
 QuietOption = Annotated[bool, option("-q", "--quiet", group=TALK, help="Print only errors.")]

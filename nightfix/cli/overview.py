@@ -34,6 +34,11 @@ COMMANDS = {
     "info": Entry(
         "info", _PHOTOS, "Show what a RAW file says and what NightFix would do with it, or did."
     ),
+    "look": Entry(
+        "look",
+        _PHOTOS,
+        "Learn, list and export looks: the colors and tones of other pictures of yours.",
+    ),
     "doctor": Entry(
         "doctor",
         _SETUP,

@@ -26,6 +26,7 @@ from nightfix.cli.options import (
     HotPixelsOption,
     LensChoice,
     LensOption,
+    LookOption,
     RatioOption,
     SeedOption,
     StepsOption,
@@ -38,6 +39,7 @@ from nightfix.cli.options import (
 )
 from nightfix.condition import ExposureTarget, Settings
 from nightfix.pipeline import EnhanceOptions
+from nightfix.write import WriteOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class PhotoOptions:
     white_balance: WhiteBalanceOption = DEFAULTS.writing.white_balance
     tone: ToneOption = ToneChoice.natural
     lens: LensOption = LensChoice.auto
+    look: LookOption = DEFAULTS.writing.look
 
     def added_to(self, options: EnhanceOptions, *, tile: int | None = None) -> EnhanceOptions:
         """Return options of files with those of the photo.
@@ -69,8 +72,11 @@ class PhotoOptions:
         Raises
         ------
         typer.BadParameter
-            If the brightness is given in more than one way.
+            If the brightness is given in more than one way, or a look with another curve.
+        LookError
+            If there is no such look.
         """
+        self._check_look(options.writing)
         return replace(
             options,
             exposure=self._exposure(),
@@ -92,8 +98,21 @@ class PhotoOptions:
                 white_balance=self.white_balance,
                 tone=self.tone.value,
                 lens=self.lens.value,
+                look=self.look,
             ),
         )
+
+    def _check_look(self, writing: WriteOptions) -> None:
+        if self.look == "none":
+            return
+        if self.tone is not ToneChoice.natural:
+            raise typer.BadParameter("--look has a tone curve of its own; leave out --tone")
+        if writing.hdr:
+            raise typer.BadParameter("--look and --hdr do not go together")
+        if self.look != "camera":
+            from nightfix.develop import read_look
+
+            read_look(self.look)
 
     def _exposure(self) -> ExposureTarget:
         ratio = self.ratio or None

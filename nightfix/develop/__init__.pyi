@@ -4,6 +4,9 @@ from .color import (
 from .color import (
     SRGB_TO_XYZ as SRGB_TO_XYZ,
 )
+from .color import (
+    ColorSpace as ColorSpace,
+)
 from .develop import (
     Tone as Tone,
 )
@@ -12,6 +15,9 @@ from .develop import (
 )
 from .develop import (
     choose_white_balance as choose_white_balance,
+)
+from .develop import (
+    convert_light as convert_light,
 )
 from .develop import (
     demosaic_camera as demosaic_camera,
@@ -45,6 +51,45 @@ from .lens import (
 )
 from .lens_profile import (
     profiles_installed as profiles_installed,
+)
+from .look import (
+    LIGHT_SPACE as LIGHT_SPACE,
+)
+from .look import (
+    LOOK_SPACE as LOOK_SPACE,
+)
+from .look import (
+    Look as Look,
+)
+from .look import (
+    color_difference as color_difference,
+)
+from .look import (
+    encode_cube as encode_cube,
+)
+from .look import (
+    encode_look as encode_look,
+)
+from .look import (
+    known_looks as known_looks,
+)
+from .look import (
+    look_path as look_path,
+)
+from .look import (
+    looks_folder as looks_folder,
+)
+from .look import (
+    read_look as read_look,
+)
+from .look_fit import (
+    fit_look as fit_look,
+)
+from .look_fit import (
+    fit_preview as fit_preview,
+)
+from .look_fit import (
+    plain_matrix as plain_matrix,
 )
 from .orientation import (
     orient as orient,

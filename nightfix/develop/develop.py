@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop.color import COLOR_SPACES, ColorSpace, camera_to_rgb
+from nightfix.develop.color import COLOR_SPACES, ColorSpace, adapt_white, camera_to_rgb
 from nightfix.develop.demosaic import (
     compress_range,
     demosaic_block,
@@ -23,8 +23,9 @@ from nightfix.develop.demosaic import (
 )
 from nightfix.develop.highlights import recover_highlights, saturation_levels
 from nightfix.develop.lens import LensChoice, LensCorrection, lens_correction, needed_range
+from nightfix.develop.look import LIGHT_SPACE, LOOK_SPACE, Look
 from nightfix.develop.orientation import orient, undo_orientation
-from nightfix.develop.tone import fit_gamut, tone_map
+from nightfix.develop.tone import fit_gamut, open_shadows, tone_map
 from nightfix.develop.white_balance import Balance, WhiteBalance, choose_white_balance
 from nightfix.parallel import in_parallel
 from nightfix.read import CfaPattern, RawImage, apply_gain_maps, finite, phase
@@ -34,12 +35,16 @@ __all__ = [
     "Tone",
     "WhiteBalance",
     "choose_white_balance",
+    "convert_light",
     "demosaic_camera",
     "develop_raw",
 ]
 
-Tone = Literal["natural", "linear", "scene"]
+Tone = Literal["natural", "linear", "scene", "natural-hdr"]
 Plane = NDArray[np.float32]
+
+#: Tones whose pictures are linear light, with lamps above white.
+LINEAR_TONES: frozenset[Tone] = frozenset({"scene", "natural-hdr"})
 
 #: The brightest light that is not simply white: eight times white, balanced by two [-].
 _BRIGHTEST = 16.0
@@ -57,6 +62,7 @@ class _Recipe:
     brightest: float
     space: ColorSpace
     tone: Tone
+    look: Look | None = None
     hold_colors: bool = True
     lens: LensCorrection | None = None
 
@@ -68,6 +74,7 @@ def develop_raw(
     color_space: str = "srgb",
     tone: Tone = "natural",
     lens: LensChoice = "auto",
+    look: Look | None = None,
 ) -> NDArray[np.float32]:
     """Develop a RAW into a picture.
 
@@ -80,37 +87,42 @@ def develop_raw(
         See :func:`choose_white_balance`, which tells what was used in the end.
     color_space : str
         A name in :data:`nightfix.develop.color.COLOR_SPACES`.
-    tone : {"natural", "linear", "scene"}
+    tone : {"natural", "linear", "scene", "natural-hdr"}
         "natural" opens shadows a little and keeps lamps' gradation below white;
-        "linear" keeps the light as it is and clips at white; "scene" neither
-        clips nor encodes.
+        "linear" keeps the light as it is and clips at white. "scene" and "natural-hdr"
+        are what these two would be without an upper end: neither clipped nor encoded.
     lens : {"auto", "off"} or LensCorrection
         See :func:`nightfix.develop.lens.lens_correction`: "auto" corrects the lens's distortion,
         lateral chromatic aberration and vignetting where the file or lensfun says how. Where
         ``crop`` is not the photo's own, a correction that was found for the whole.
+    look : Look or None
+        Colors and tones in place of the natural ones; of tone "natural" alone.
 
     Returns
     -------
     ndarray, shape (H, W, 3), float32
-        Values in [0, 1], encoded by the color space's curve; of "scene", linear
-        light with white at 1 and lamps above. Cropped to the default crop and
+        Values in [0, 1], encoded by the color space's curve; of "scene" and "natural-hdr",
+        linear light with white at 1 and lamps above. Cropped to the default crop and
         upright, with lens shading that the file wants corrected before demosaicing
         (OpcodeList2) corrected in any case.
 
     Raises
     ------
     ValueError
-        If the color space, the tone or the white balance is unknown, or the
-        crop holds no pixel of the mosaic.
+        If the color space, the tone or the white balance is unknown, a look is to be
+        joined with another tone, or the crop holds no pixel of the mosaic.
     """
     if color_space not in COLOR_SPACES:
         raise ValueError(f"color space {color_space!r} is none of {', '.join(COLOR_SPACES)}")
     if tone not in get_args(Tone):
         raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
+    if look is not None and tone != "natural":
+        raise ValueError(f"a look has tones of its own, and does not go with tone {tone!r}")
     correction = lens_correction(raw, lens)
     raw = apply_gain_maps(raw)
     raw = replace(raw, mosaic=finite(raw.mosaic))
-    recipe = _plan(raw, choose_white_balance(raw, white_balance), COLOR_SPACES[color_space], tone)
+    balance = choose_white_balance(raw, white_balance)
+    recipe = _plan(raw, balance, COLOR_SPACES[color_space], tone, look)
     recipe = replace(recipe, lens=correction)
     rows, columns = _crop(raw)
     upright = orient(np.empty((len(rows), len(columns), 3), np.bool_), raw.orientation).shape
@@ -128,6 +140,40 @@ def develop_raw(
     for _ in in_parallel(develop_one, demosaic_tiles(rows, columns)):
         pass
     return picture
+
+
+def _apply_look(light: Plane, look: Look, recipe: _Recipe) -> Plane:
+    shown = look.apply(light, recipe.brightest)
+    own = COLOR_SPACES[LOOK_SPACE]
+    if recipe.space == own:
+        return shown
+    linear = np.moveaxis(own.decode(shown), 0, -1)
+    return recipe.space.encode(np.moveaxis(convert_light(linear, own, recipe.space), -1, 0))
+
+
+def convert_light(
+    light: NDArray[np.float32], source: ColorSpace, target: ColorSpace
+) -> NDArray[np.float32]:
+    """Bring a picture's light from one space into another.
+
+    Parameters
+    ----------
+    light : ndarray, shape (H, W, 3), float32
+        Linear RGB of ``source``, 1.0 = white.
+    source, target : ColorSpace
+        Where from and where to; white stays white (Bradford where the whites differ).
+
+    Returns
+    -------
+    ndarray, same shape
+        Linear RGB of ``target``, >= 0: colors that it lacks are brought into it by
+        :func:`nightfix.develop.tone.fit_gamut`. What is above 1 stays.
+    """
+    to_xyz = adapt_white(source.white, target.white) @ source.rgb_to_xyz
+    matrix = np.linalg.solve(target.rgb_to_xyz, to_xyz).astype(np.float32)
+    rgb = np.tensordot(matrix, light, axes=([1], [2]))
+    fit_gamut(rgb, target.rgb_to_xyz[1].astype(np.float32))
+    return np.ascontiguousarray(np.moveaxis(rgb, 0, -1))
 
 
 def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
@@ -157,8 +203,11 @@ def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
     return picture
 
 
-def _plan(raw: RawImage, balance: Balance, space: ColorSpace, tone: Tone) -> _Recipe:
+def _plan(
+    raw: RawImage, balance: Balance, space: ColorSpace, tone: Tone, look: Look | None = None
+) -> _Recipe:
     """Take the few numbers of the whole picture that its tiles depend on."""
+    working = space if look is None else COLOR_SPACES[LIGHT_SPACE]
     scale, gains = np.float32(2**raw.baseline_exposure), balance.gains.astype(np.float32)
     ceilings = None
     if raw.cfa_pattern is None:
@@ -171,11 +220,12 @@ def _plan(raw: RawImage, balance: Balance, space: ColorSpace, tone: Tone) -> _Re
         scale=scale,
         gains=gains,
         ceilings=ceilings,
-        to_rgb=camera_to_rgb(raw.color_matrices, balance.neutral, space),
-        luminance=space.rgb_to_xyz[1].astype(np.float32),
+        to_rgb=camera_to_rgb(raw.color_matrices, balance.neutral, working),
+        luminance=working.rgb_to_xyz[1].astype(np.float32),
         brightest=min(max(brightest, 1.0), _BRIGHTEST),
         space=space,
         tone=tone,
+        look=look,
     )
 
 
@@ -208,9 +258,13 @@ def _develop_tile(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -
     rgb = np.tensordot(recipe.to_rgb, camera, axes=1) if raw.cfa_pattern else camera
     light = (camera[0] + camera[1] + camera[2]) / np.float32(3) if raw.cfa_pattern else None
     fit_gamut(rgb, recipe.luminance, light)
+    if recipe.look is not None:
+        return _apply_look(rgb, recipe.look, recipe)
     if recipe.tone == "natural":
         rgb = tone_map(rgb, recipe.brightest)
-    return rgb if recipe.tone == "scene" else recipe.space.encode(rgb)
+    elif recipe.tone == "natural-hdr":
+        rgb = open_shadows(rgb)
+    return rgb if recipe.tone in LINEAR_TONES else recipe.space.encode(rgb)
 
 
 def _corrected_rgb(

@@ -25,6 +25,9 @@ _LIFT_LEVEL = 0.03
 #: How fast lamps lose color as they are pressed below white: 0 never, 1 at once.
 _BLEACH = 0.15
 
+#: So little above white is not worth a shoulder.
+_LEAST_SHOULDER = 1e-2
+
 #: Share of the way from neutral to the gamut's border that no color loses anything on.
 _INNER = 0.95
 
@@ -72,14 +75,23 @@ def natural_curve(level: Plane, brightest: float) -> Plane:
     >>> natural_curve(np.array([0, 0.01, 0.18, 1, 8], np.float32), 8.0).round(3).tolist()
     [0.0, 0.013000000268220901, 0.1899999976158142, 0.699999988079071, 1.0]
     """
-    lifted = level * (1 + np.float32(_LIFT * _LIFT_LEVEL) / (np.float32(_LIFT_LEVEL) + level))
+    lifted = level * _lift(level)
     white = brightest * (1 + _LIFT * _LIFT_LEVEL / (_LIFT_LEVEL + brightest))
-    span = white - KNEE
-    strength = _shoulder_strength(span / (1 - KNEE))
-    above = np.clip(lifted - np.float32(KNEE), 0, span)
+    return _shoulder(lifted, white, KNEE)
+
+
+def _shoulder(level: Plane, white: float, knee: float) -> Plane:
+    """Leave levels up to ``knee``, and press those above so that ``white`` (> 1) becomes 1."""
+    span = white - knee
+    strength = _shoulder_strength(span / (1 - knee))
+    above = np.clip(level - np.float32(knee), 0, span)
     shoulder = np.log1p(above * np.float32(strength / span))
-    shoulder *= np.float32((1 - KNEE) / math.log1p(strength))
-    return np.asarray(np.minimum(lifted, np.float32(KNEE)) + shoulder, np.float32)
+    shoulder *= np.float32((1 - knee) / math.log1p(strength))
+    return np.asarray(np.minimum(level, np.float32(knee)) + shoulder, np.float32)
+
+
+def _lift(level: Plane) -> Plane:
+    return 1 + np.float32(_LIFT * _LIFT_LEVEL) / (np.float32(_LIFT_LEVEL) + level)
 
 
 def _shoulder_strength(span: float) -> float:
@@ -108,12 +120,65 @@ def tone_map(rgb: Plane, brightest: float) -> Plane:
         which the brightest channel was pressed, saturation falls to (y/m)^0.15.
     """
     peak = rgb.max(axis=0)
-    shown = natural_curve(peak, brightest)
+    return _set_peak(rgb, peak, natural_curve(peak, brightest))
+
+
+def press_highlights(rgb: Plane, brightest: float, *, knee: float) -> Plane:
+    """Press what is above white below it, as :func:`tone_map` does, and leave the rest alone.
+
+    Parameters
+    ----------
+    rgb : ndarray, shape (3, ...), float32
+        Linear RGB, >= 0; 1.0 = white, lamps above.
+    brightest : float
+        Level that becomes 1.0. At 1 or below, highlights are clipped.
+    knee : float
+        Up to here nothing changes, in (0, 1).
+
+    Returns
+    -------
+    ndarray, same shape
+        Linear RGB in [0, 1].
+    """
+    peak = rgb.max(axis=0)
+    if brightest <= 1 + _LEAST_SHOULDER:
+        return _set_peak(rgb, peak, np.minimum(peak, 1))
+    return _set_peak(rgb, peak, _shoulder(peak, brightest, knee))
+
+
+def _set_peak(rgb: Plane, peak: Plane, shown: Plane) -> Plane:
+    """Scale colors so that their brightest channel is ``shown``; pressed ones bleach."""
     factor = shown / np.maximum(peak, np.float32(1e-9))
     color = np.minimum(factor, 1) ** np.float32(_BLEACH)
     mapped = rgb * (factor * color)
     mapped += shown * (1 - color)
     return np.asarray(np.clip(mapped, 0, 1, out=mapped), np.float32)
+
+
+def open_shadows(rgb: Plane) -> Plane:
+    """Apply the shadows of :func:`natural_curve` to colors, and leave lamps as they are.
+
+    What a screen shows that can do more than white. Up to half of white it is what
+    :func:`tone_map` gives; above, where that presses lamps below white, it is the light
+    of the scene.
+
+    Parameters
+    ----------
+    rgb : ndarray, shape (3, ...), float32
+        Linear RGB of the output space, >= 0; 1.0 = white, lamps above.
+
+    Returns
+    -------
+    ndarray, same shape
+        Linear RGB, not clipped: with m the brightest channel, ``rgb * lift(m) / m``. At
+        white it is 1.2 % brighter than the scene, at four times white 0.3 %.
+
+    Examples
+    --------
+    >>> open_shadows(np.full((3, 1), 4.0, np.float32)).round(3).ravel().tolist()
+    [4.01200008392334, 4.01200008392334, 4.01200008392334]
+    """
+    return np.asarray(rgb * _lift(rgb.max(axis=0)), np.float32)
 
 
 def fit_gamut(rgb: Plane, luminance: Plane, light: Plane | None = None) -> None:

@@ -7,6 +7,21 @@ from .compare import (
 from .fingerprint import (
     settings_fingerprint as settings_fingerprint,
 )
+from .look import (
+    Learned as Learned,
+)
+from .look import (
+    export_look as export_look,
+)
+from .look import (
+    learn_look as learn_look,
+)
+from .look import (
+    look_of as look_of,
+)
+from .look import (
+    save_look as save_look,
+)
 from .options import EnhanceOptions as EnhanceOptions
 from .pairs import (
     BeforeAfter as BeforeAfter,

@@ -11,33 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.condition import ExposureTarget, choose_amplification
-from nightfix.develop import Lens, develop_raw
+from nightfix.develop import COLOR_SPACES, Lens, convert_light, develop_raw
 from nightfix.errors import NightFixError, PictureError, RawReadError
 from nightfix.pipeline.fingerprint import recorded_fingerprint
 from nightfix.read import RAW_SUFFIXES, read_raw
+from nightfix.write import HDR_COLOR_SPACE, read_hdr_avif
 
 Rgb = NDArray[np.float32]
 
 
 def read_picture(
-    path: str | os.PathLike[str], *, ratio: float | None = None, lens: Lens = "auto"
+    path: str | os.PathLike[str],
+    *,
+    ratio: float | None = None,
+    lens: Lens = "auto",
+    color_space: str = "srgb",
 ) -> Rgb:
     """Read any picture as it is to be looked at.
 
     Parameters
     ----------
     path : str or path-like
-        A TIFF, JPEG, PNG or camera RAW file. A RAW file that is no result of NightFix is
+        A TIFF, JPEG, PNG, AVIF or camera RAW file. A RAW file that is no result of NightFix is
         amplified first, like a photo that is to be restored.
     ratio : float or None
         Its amplification; None meters.
     lens : {"auto", "off"}
         Whether the lens of a RAW file is corrected.
+    color_space : str
+        Name in ``COLOR_SPACES`` to which an HDR AVIF is brought.
 
     Returns
     -------
     ndarray, shape (H, W, 3), float32
-        Values in [0, 1], as the file encodes them; ICC profiles are not applied.
+        Values in [0, 1], as the file encodes them; ICC profiles are not applied. An HDR
+        AVIF is clipped at white.
 
     Raises
     ------
@@ -49,7 +57,12 @@ def read_picture(
         if path.suffix.lower() in RAW_SUFFIXES:
             return _developed(path, ratio, lens)
         # From memory: of a file that is no picture the library would leave the handle open.
-        pixels = iio.imread(path.read_bytes(), extension=path.suffix.lower())
+        data = path.read_bytes()
+        light = read_hdr_avif(data)
+        if light is not None:
+            space = COLOR_SPACES[color_space]
+            return space.encode(convert_light(light, COLOR_SPACES[HDR_COLOR_SPACE], space))
+        pixels = iio.imread(data, extension=path.suffix.lower())
     except NightFixError:
         raise
     except FileNotFoundError as error:
@@ -59,8 +72,8 @@ def read_picture(
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uf":
         raise PictureError(path, f"a picture of shape {pixels.shape} and type {pixels.dtype}")
     scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    light = np.clip(pixels.astype(np.float32) / np.float32(scale), 0, 1)
-    planes = np.repeat(light[:, :, None], 3, 2) if light.ndim == 2 else light
+    values = np.clip(pixels.astype(np.float32) / np.float32(scale), 0, 1)
+    planes = np.repeat(values[:, :, None], 3, 2) if values.ndim == 2 else values
     return planes[..., :3] if planes.shape[2] >= 3 else np.repeat(planes[..., :1], 3, 2)
 
 

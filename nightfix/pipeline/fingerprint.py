@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nightfix.develop import look_path
 from nightfix.read import declared_size, end_of_pieces, read_tags
 from nightfix.write import record_of_file
 
@@ -27,6 +28,8 @@ _IDENTITY = 1 << 16
 
 #: Options that decide where results go, not their pixels.
 _NOT_IN_PIXELS = ("dark", "output", "formats", "suffix", "overwrite", "show_shake")
+#: Looks that are no files.
+_OWN_LOOKS = ("none", "camera")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
 
 
@@ -52,12 +55,16 @@ def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> s
     ------
     OSError
         If the photo cannot be read, or is no file.
+    LookError
+        If there is no such look.
     """
     decisive: dict[str, Any] = {
         "photo": _identity(path),
         "options": _changed(options),
         "weights": weights if options.restore else "",
     }
+    if options.writing.look not in _OWN_LOOKS:
+        decisive["look"] = _identity(look_path(options.writing.look))
     if options.dark and options.restore:
         decisive["dark"] = [_identity(Path(name)) for name in options.dark]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

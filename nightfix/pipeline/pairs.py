@@ -14,6 +14,7 @@ from PIL import Image
 from nightfix.condition import ceiling, format_exposure_time
 from nightfix.develop import COLOR_SPACES, develop_raw
 from nightfix.pipeline.compare import read_picture
+from nightfix.pipeline.look import look_of
 from nightfix.pipeline.measuring import motion_note
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.sensor import hot_pixels_note
@@ -100,12 +101,14 @@ def before_after(
         options = EnhanceOptions(settings=options.settings)
     highest = np.float32(ceiling(raw, ratio, options.settings) if ratio > 1 else np.inf)
     amplified = np.minimum(raw.mosaic * np.float32(ratio), highest)
+    tone = "linear" if _is_linear(output, options) else options.writing.tone
     before = _to_eight_bits(
         develop_raw(
             replace(raw, mosaic=amplified),
             white_balance=options.writing.white_balance,
             color_space=options.writing.color_space,
-            tone="linear" if _is_linear(output, options) else options.writing.tone,
+            tone=tone,
+            look=look_of(raw, options.writing)[0] if tone == "natural" else None,
             lens=options.writing.lens,
         )
     )
@@ -130,7 +133,7 @@ def before_after(
 
 def _result(output: Path, options: EnhanceOptions) -> NDArray[np.float32]:
     """Return a result as it is to be seen, encoded in the curve of its color space."""
-    picture = read_picture(output)
+    picture = read_picture(output, color_space=options.writing.color_space)
     if _is_linear(output, options):
         picture = COLOR_SPACES[options.writing.color_space].encode(picture)
     return picture

@@ -20,6 +20,7 @@ from nightfix.develop import (
 )
 from nightfix.errors import OutputWriteError
 from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fingerprint
+from nightfix.pipeline.look import look_of
 from nightfix.pipeline.measuring import (
     blend_with_capture,
     measure_photo,
@@ -360,10 +361,11 @@ def write(prepared: Prepared) -> Result:
     """
     started = time.perf_counter()
     options, raw = prepared.options, prepared.raw
-    notes = prepared.notes
+    notes, look = prepared.notes, None
     if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
         note = choose_white_balance(raw, options.writing.white_balance).note
-        notes += (note,) if note else ()
+        look, said = look_of(raw, options.writing)
+        notes += tuple(one for one in (note, said) if one)
         others = other_opcodes(raw) if options.writing.lens == "auto" else ()
         if others:
             names = ", ".join(sorted(set(others)))
@@ -373,6 +375,7 @@ def write(prepared: Prepared) -> Result:
         prepared.targets,
         prepared.record,
         options.writing,
+        look=look,
         overwrite=options.overwrite or prepared.incomplete,
     )
     if options.show_shake and prepared.motion is not None:

@@ -19,9 +19,10 @@ import platformdirs
 from numpy.typing import NDArray
 
 from nightfix.condition import Conditioning, ceiling
-from nightfix.develop import LensCorrection, develop_raw, lens_correction, orient, source_area
+from nightfix.develop import LensCorrection, Look, develop_raw, lens_correction, orient, source_area
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
+from nightfix.pipeline.look import look_of
 from nightfix.pipeline.measuring import (
     blend_with_capture,
     measure_photo,
@@ -112,7 +113,8 @@ def preview(
     captured = read_raw(path)
     region = sensor_area(captured, crop or _middle(captured))
     raw, conditioning, _, notes = measure_photo(captured, options)
-    for note in notes:
+    look, said = look_of(captured, options.writing)
+    for note in (*notes, *filter(None, [said])):
         announce(f"note: {note}")
     full_strength = replace(
         options, settings=replace(options.settings, strength=100.0), chroma=None
@@ -146,12 +148,12 @@ def preview(
     highest = ceiling(raw, ratio, options.settings)
     amplified = np.minimum(captured.mosaic * np.float32(ratio), np.float32(highest))
     frame = replace(captured, mosaic=amplified, crop=region)
-    before = _develop(frame, options, lens)
+    before = _develop(frame, options, lens, look)
     rows, columns = _slices(around)
     amplified[rows, columns] = mixed.mosaic
     return Preview(
         before=before,
-        after=_develop(frame, options, lens),
+        after=_develop(frame, options, lens, look),
         conditioning=conditioning,
         cached=mosaic is not None,
     )
@@ -177,10 +179,16 @@ def _with_shake(
     return with_shake
 
 
-def _develop(raw: RawImage, options: EnhanceOptions, lens: LensCorrection | None) -> Rgb:
+def _develop(
+    raw: RawImage, options: EnhanceOptions, lens: LensCorrection | None, look: Look | None
+) -> Rgb:
     writing = options.writing
     return develop_raw(
-        raw, white_balance=writing.white_balance, tone=writing.tone, lens=lens or "off"
+        raw,
+        white_balance=writing.white_balance,
+        tone=writing.tone,
+        lens=lens or "off",
+        look=look,
     )
 
 

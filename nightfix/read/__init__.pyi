@@ -73,6 +73,9 @@ from .opcodes import (
 from .packet import (
     tiff_packet as tiff_packet,
 )
+from .preview import (
+    read_preview as read_preview,
+)
 from .reader import (
     RAW_SUFFIXES as RAW_SUFFIXES,
 )

@@ -16,10 +16,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,11 @@ _LONGEST_ANSWER = 1 << 16
 
 #: The environment is left out (-I), the search path given, so no file of the current folder runs.
 _CHILD = "import sys; sys.path[:] = sys.argv[1:]; from nightfix.read.decoder_process import serve; serve()"  # noqa: E501
+
+#: Longest preview that is believed; that of a camera of 100 megapixels at full size has some 30 MB.
+_LONGEST_PREVIEW = 128 << 20
+
+_T = TypeVar("_T")
 
 Origin = Literal["mosaic", "x-trans", "rgb"]
 
@@ -203,6 +208,25 @@ def decode(file: BinaryIO, *, padding: int = 0) -> Decoded:
         return _running_child().decode(file, padding)
 
 
+def extract_preview(file: BinaryIO) -> bytes:
+    """Return the largest JPEG preview in a camera file, b"" if LibRaw finds none.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Seekable, at any position. Left at its end.
+
+    Raises
+    ------
+    DecoderError
+        If LibRaw fails, crashes, or exceeds a limit.
+    OSError
+        If the file cannot be read.
+    """
+    with _lock:
+        return _running_child().preview(file)
+
+
 def start_decoder() -> None:
     """Start LibRaw's process, to be ready when it is needed: it takes as long as a small photo."""
     with _lock, suppress(DecoderError):  # which the first photo will meet again
@@ -229,18 +253,39 @@ class _Child:
             raise DecoderError("start", f"LibRaw cannot be started: {error.strerror}") from error
 
     def decode(self, file: BinaryIO, padding: int) -> Decoded:
+        def take() -> Decoded:
+            with self._limited():
+                decoded = self._answer()
+            return replace(decoded, maker_notes=self._maker_notes())
+
+        return self._ask(b"", file, padding, take)
+
+    def preview(self, file: BinaryIO) -> bytes:
+        def take() -> bytes:
+            with self._limited():
+                size = int(self._header()["size"])
+                if not 0 <= size <= _LONGEST_PREVIEW:
+                    raise ValueError(f"a preview of {size} bytes")
+                assert self.process.stdout is not None
+                data = self.process.stdout.read(size)
+            if len(data) < size:
+                raise EOFError
+            return data
+
+        return self._ask(b"preview ", file, 0, take)
+
+    def _ask(self, what: bytes, file: BinaryIO, padding: int, take: Callable[[], _T]) -> _T:
+        """Send a file with what is asked of it, and take the answer."""
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
             with suppress(BrokenPipeError):
-                self._send(b"%d %d\n" % (size + padding, padding))
+                self._send(b"%s%d %d\n" % (what, size + padding, padding))
                 while piece := file.read(_PIECE):
                     self._send(piece)
                 for start in range(0, padding, _PIECE):
                     self._send(bytes(min(_PIECE, padding - start)))
-            with self._limited():
-                decoded = self._answer()
-            return replace(decoded, maker_notes=self._maker_notes())
+            return take()
         except EOFError as error:
             self.process.kill()  # it may have closed its pipes and live on
             code = self.process.wait()
@@ -284,15 +329,7 @@ class _Child:
 
     def _answer(self) -> Decoded:
         """Take the answer of a child that may have been taken over: at its word, within bounds."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline(_LONGEST_ANSWER)
-        if len(line) == _LONGEST_ANSWER:
-            raise ValueError("a line without end")
-        if not line.endswith(b"\n"):
-            raise EOFError
-        header = json.loads(line)
-        if "error" in header:
-            raise DecoderError(str(header["error"]), str(header["what"]))
+        header = self._header()
         sizes, samples = Sizes(*map(int, header.pop("sizes"))), None
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
@@ -305,6 +342,18 @@ class _Child:
         return Decoded(
             samples=samples, margins=margins, sizes=sizes, rgb_xyz_matrix=matrix, **header
         )
+
+    def _header(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline(_LONGEST_ANSWER)
+        if len(line) == _LONGEST_ANSWER:
+            raise ValueError("a line without end")
+        if not line.endswith(b"\n"):
+            raise EOFError
+        header = json.loads(line)
+        if "error" in header:
+            raise DecoderError(str(header["error"]), str(header["what"]))
+        return dict(header)
 
     def _array(self, shape: tuple[int, int]) -> NDArray[np.uint16]:
         """Take samples of a shape within bounds."""

@@ -54,15 +54,20 @@ def serve() -> None:
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := source.readline():
         _limit_time()
-        size, padding = map(int, line.split())
-        data = source.read(size)
+        *asked, size, padding = line.split()
+        data = source.read(int(size))
+        if asked == [b"preview"]:
+            jpeg = _preview(data)
+            answers.write(json.dumps({"size": len(jpeg)}).encode() + b"\n" + jpeg)
+            answers.flush()
+            continue
         try:
             tags = read_tags(io.BytesIO(data)) if data[:2] in (b"II", b"MM") else FileTags()
             if (samples := foreign_samples(tags)) is not None:
-                _send(answers, *_of_dng(decode_dng(data, samples, padding=padding)))
+                _send(answers, *_of_dng(decode_dng(data, samples, padding=int(padding))))
             else:
                 with rawpy.imread(io.BytesIO(data)) as raw:
-                    require_plausible_size(size, raw.sizes.raw_height * raw.sizes.raw_width)
+                    require_plausible_size(int(size), raw.sizes.raw_height * raw.sizes.raw_width)
                     _send(answers, *_of_libraw(raw))
         except (DecoderError, rawpy.LibRawError, MemoryError) as error:
             answer = {"error": _kind(error), "what": _sentence(error)}
@@ -72,6 +77,16 @@ def serve() -> None:
             answers.write(json.dumps(maker_notes(data)).encode() + b"\n")
         del data
         answers.flush()
+
+
+def _preview(data: bytes) -> bytes:
+    """Return the JPEG that a file holds to be looked at, b"" if there is none."""
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            found = raw.extract_thumb()
+    except (rawpy.LibRawError, rawpy.NotSupportedError, MemoryError):
+        return b""
+    return found.data if isinstance(found.data, bytes) else b""  # else a bitmap
 
 
 class _Answer(NamedTuple):

@@ -7,8 +7,17 @@ from .atomic import (
 from .atomic import (
     replacing as replacing,
 )
+from .avif import (
+    HDR_COLOR_SPACE as HDR_COLOR_SPACE,
+)
+from .avif import (
+    read_hdr_avif as read_hdr_avif,
+)
 from .dng import (
     write_dng as write_dng,
+)
+from .dng_preview import (
+    reduce_raw as reduce_raw,
 )
 from .dng_samples import (
     Compression as Compression,

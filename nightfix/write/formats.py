@@ -12,8 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop import Lens, Tone, WhiteBalance, develop_raw
+from nightfix.develop import Lens, Look, Tone, WhiteBalance, develop_raw
 from nightfix.read import RawImage
+from nightfix.write.avif import HDR_COLOR_SPACE, write_hdr_avif
 from nightfix.write.dng import write_dng
 from nightfix.write.dng_samples import Compression
 from nightfix.write.picture import PictureFormat, write_picture
@@ -44,6 +45,12 @@ class WriteOptions:
         Of a TIFF; 32 is linear light in floats, without a tone curve.
     compression : {"lossless", "none"}
         Of TIFF and DNG.
+    look : str
+        Of developed pictures: name or path of a learned one, ``"camera"`` (of the photo's
+        own preview) or ``"none"``. Floats and HDR renditions have none.
+    hdr : bool
+        Whether JPEG and AVIF keep lamps above white, for screens that show them. Other
+        formats are as without.
     """
 
     white_balance: WhiteBalance = "as-shot"
@@ -52,26 +59,35 @@ class WriteOptions:
     lens: Lens = "auto"
     depth: Depth = 16
     compression: Compression = "lossless"
+    look: str = "none"
+    hdr: bool = False
 
 
 class DevelopedPhoto:
     """A photo that is developed when a format first asks for it, and once for all of them."""
 
-    def __init__(self, raw: RawImage, options: WriteOptions) -> None:
-        self.raw, self.options = raw, options
-        self._developed: dict[Tone, NDArray[np.float32]] = {}
+    def __init__(self, raw: RawImage, options: WriteOptions, look: Look | None = None) -> None:
+        self.raw, self.options, self.look = raw, options, look
+        self._developed: dict[tuple[Tone, str], NDArray[np.float32]] = {}
 
-    def rgb(self, tone: Tone) -> NDArray[np.float32]:
+    def rgb(self, tone: Tone, color_space: str | None = None) -> NDArray[np.float32]:
         """Return the picture as :func:`nightfix.develop.develop_raw` gives it."""
-        if tone not in self._developed:
-            self._developed[tone] = develop_raw(
+        wanted = tone, color_space or self.options.color_space
+        if wanted not in self._developed:
+            self._developed[wanted] = develop_raw(
                 self.raw,
                 white_balance=self.options.white_balance,
-                color_space=self.options.color_space,
+                color_space=wanted[1],
                 tone=tone,
                 lens=self.options.lens,
+                look=self.look if tone == "natural" else None,
             )
-        return self._developed[tone]
+        return self._developed[wanted]
+
+    def light(self, color_space: str | None = None) -> NDArray[np.float32]:
+        """Return the picture's HDR rendition, in linear light with lamps above 1."""
+        natural = self.options.tone == "natural"
+        return self.rgb("natural-hdr" if natural else "scene", color_space)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +154,18 @@ def _picture(
         picture.raw,
         kind,
         color_space=options.color_space,
+        light=picture.light() if options.hdr and kind == "JPEG" else None,
         record=record,
         overwrite=overwrite,
     )
+
+
+def _avif(path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool) -> None:
+    if not picture.options.hdr:
+        _picture(path, picture, record, overwrite, kind="AVIF")
+        return
+    light = picture.light(HDR_COLOR_SPACE)
+    write_hdr_avif(path, light, picture.raw, record=record, overwrite=overwrite)
 
 
 FILE_FORMATS: dict[Format, FileFormat] = {
@@ -149,7 +174,7 @@ FILE_FORMATS: dict[Format, FileFormat] = {
     "linear-dng": FileFormat(suffix=".dng", developed=False, write=partial(_dng, linear=True)),
     "jpeg": FileFormat(suffix=".jpg", developed=True, write=partial(_picture, kind="JPEG")),
     "png": FileFormat(suffix=".png", developed=True, write=partial(_picture, kind="PNG")),
-    "avif": FileFormat(suffix=".avif", developed=True, write=partial(_picture, kind="AVIF")),
+    "avif": FileFormat(suffix=".avif", developed=True, write=_avif),
 }
 
 
@@ -159,6 +184,7 @@ def write_results(
     record: Record,
     options: WriteOptions,
     *,
+    look: Look | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a photo in several formats, with the photo's XMP sidecars beside each.
@@ -173,6 +199,8 @@ def write_results(
         How the result was made.
     options : WriteOptions
         How it is developed and written.
+    look : Look or None
+        What ``options.look`` names.
     overwrite : bool
         Replace results that are there.
 
@@ -181,7 +209,7 @@ def write_results(
     OutputError
         If one exists already and must stay, or the operating system refuses it.
     """
-    picture = DevelopedPhoto(raw, options)
+    picture = DevelopedPhoto(raw, options, look)
     # Raws first: a developed picture takes three times the memory of its mosaic.
     for kind in sorted(paths, key=lambda kind: FILE_FORMATS[kind].developed):
         path = Path(paths[kind])

@@ -37,6 +37,13 @@ _RAW_EDITS = frozenset(
 _TIFF_TEXTS = frozenset({"Artist", "Copyright", "DateTime", "ImageDescription", "Make", "Model"})
 _EXIF_SIZES = frozenset({"PixelXDimension", "PixelYDimension", "NativeDigest"})
 
+#: Of a gain map, and of what else is in a JPEG: its directory, and kinds and sizes of its items.
+_GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
+_CONTAINER = "http://ns.google.com/photos/1.0/container/"
+_ITEM = f"{_CONTAINER}item/"
+#: They describe the pieces of one file.
+_OF_ONE_FILE = frozenset({_GAIN_MAP, _CONTAINER})
+
 #: How much of a file is searched for a packet [bytes].
 _LONGEST_SCAN = 256 << 20
 
@@ -48,7 +55,9 @@ _END = '<?xpacket end="w"?>'
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
 
 
-def make_packet(source: bytes, record: Record, *, developed: bool) -> bytes:
+def make_packet(
+    source: bytes, record: Record, *, developed: bool, gain_map: int | None = None
+) -> bytes:
     """Make the XMP packet of a result from its source's.
 
     Parameters
@@ -60,6 +69,8 @@ def make_packet(source: bytes, record: Record, *, developed: bool) -> bytes:
     developed : bool
         Whether edits of the RAW, and what describes the source's own frame, are left
         out. In a DNG they stay: they are the photographer's, and still to be applied.
+    gain_map : int or None
+        Size of the gain map behind the picture [bytes]; None where there is none.
 
     Returns
     -------
@@ -68,7 +79,8 @@ def make_packet(source: bytes, record: Record, *, developed: bool) -> bytes:
 
     References
     ----------
-    ISO 16684-1:2019 (XMP), 7 "Serialization".
+    ISO 16684-1:2019 (XMP), 7 "Serialization"; of the gain map Google, "Ultra HDR Image
+    Format v1.1", "XMP metadata of the primary image".
     """
     document = _parse(source) or parseString(_EMPTY)
     (rdf,) = document.getElementsByTagNameNS(_RDF, "RDF")[:1]
@@ -77,8 +89,36 @@ def make_packet(source: bytes, record: Record, *, developed: bool) -> bytes:
             if item.namespaceURI == NAMESPACE or (developed and _is_of_the_raw(item)):
                 _remove(description, item)
     rdf.appendChild(_description(document, record))
+    if gain_map is not None:
+        rdf.appendChild(document.importNode(_contents(gain_map), deep=True))
     text = "".join(
         node.toxml() for node in document.childNodes if node.nodeType == Node.ELEMENT_NODE
+    )
+    return f"{_BEGIN}\n{text}\n{_END}".encode()
+
+
+def gain_map_packet(**numbers: float) -> bytes:
+    """Make the XMP packet of a gain map.
+
+    Parameters
+    ----------
+    **numbers : float
+        Properties of Adobe's vocabulary, such as ``GainMapMax=3.0`` [stops].
+
+    Returns
+    -------
+    bytes
+        UTF-8.
+
+    References
+    ----------
+    Adobe, "Gain map 1.0", "XMP".
+    """
+    properties = "".join(f' hdrgm:{name}="{value:.6f}"' for name, value in numbers.items())
+    text = (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description '
+        f'rdf:about="" xmlns:hdrgm="{_GAIN_MAP}" hdrgm:Version="1.0"{properties} '
+        'hdrgm:BaseRenditionIsHDR="False"/></rdf:RDF></x:xmpmeta>'
     )
     return f"{_BEGIN}\n{text}\n{_END}".encode()
 
@@ -190,7 +230,7 @@ def _is_of_the_raw(item: Element | Attr) -> bool:
         return item.localName not in _TIFF_TEXTS
     if item.namespaceURI == _EXIF:
         return item.localName in _EXIF_SIZES
-    return item.namespaceURI in _RAW_EDITS
+    return item.namespaceURI in _RAW_EDITS | _OF_ONE_FILE
 
 
 def _remove(description: Element, item: Element | Attr) -> None:
@@ -214,4 +254,20 @@ def _description(document: Document, record: Record) -> Element:
     element.setAttribute(f"xmlns:{_PREFIX}", NAMESPACE)
     for name, value in properties(record).items():
         element.setAttributeNS(NAMESPACE, f"{_PREFIX}:{name}", value)
+    return element
+
+
+def _contents(gain_map: int) -> Element:
+    """Build the element that says that a gain map of so many bytes is behind the picture."""
+    items = "".join(
+        f'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="{semantic}" '
+        f'Item:Mime="image/jpeg"{length}/></rdf:li>'
+        for semantic, length in (("Primary", ""), ("GainMap", f' Item:Length="{gain_map}"'))
+    )
+    element = parseString(
+        f'<rdf:Description xmlns:rdf="{_RDF}" rdf:about="" xmlns:hdrgm="{_GAIN_MAP}" '
+        f'xmlns:Container="{_CONTAINER}" xmlns:Item="{_ITEM}" hdrgm:Version="1.0">'
+        f"<Container:Directory><rdf:Seq>{items}</rdf:Seq></Container:Directory></rdf:Description>"
+    ).documentElement
+    assert element is not None
     return element

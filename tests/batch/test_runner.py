@@ -230,6 +230,8 @@ def test_a_plan_tells_what_a_run_does(photos, options, tiny_restorer):
         {"formats": ("dng",), "writing": WriteOptions(compression="none")},
         {"writing": WriteOptions(depth=32)},
         {"writing": WriteOptions(depth=32, compression="none")},
+        {"formats": ("jpeg",), "writing": WriteOptions(hdr=True)},
+        {"formats": ("avif",), "writing": WriteOptions(hdr=True)},
     ],
     ids=str,
 )

@@ -124,6 +124,7 @@ WRONG_CALLS = {
     "no format": (["enhance", "x.dng", "--format", ""], 2, "linear-dng"),
     "one name": (["enhance", "x.dng", "--format", "dng,linear-dng"], 2, "would have the same"),
     "floats in a DNG": (["enhance", "x.dng", "--format", "dng", "--depth", "32"], 2, "tiff"),
+    "HDR in a TIFF": (["enhance", "x.dng", "--hdr"], 2, "--format jpeg or avif"),
     "share of nothing": (["enhance", "x.dng", "--shard", "0/4"], 2, "counted from 1/4 to 4/4"),
     "no share": (["enhance", "x.dng", "--shard", "3"], 2, "such as 3/16"),
     "balance": (["enhance", "x.dng", "--white-balance", "red"], 2, "as-shot"),

@@ -9,7 +9,7 @@ from raw_images import plain_raw
 
 from nightfix.develop import demosaic as demosaic_module
 from nightfix.develop.color import COLOR_SPACES
-from nightfix.develop.develop import choose_white_balance, develop_raw
+from nightfix.develop.develop import choose_white_balance, convert_light, develop_raw
 from nightfix.develop.highlights import recover_highlights, saturation_levels
 from nightfix.develop.orientation import orient, undo_orientation
 from nightfix.develop.tone import KNEE, fit_gamut, natural_curve, tone_map
@@ -165,6 +165,30 @@ def test_saturated_lamp_is_white(tone: Any, brightness: float, ceiling: float) -
     raw = make_raw(exposed(lamp(brightness), ceiling=ceiling))
     core = linear(develop_raw(raw, tone=tone))[26:38, 26:38]
     assert np.ptp(core, axis=-1).max() / core.max() < 0.02
+
+
+def test_both_renditions_are_the_same_where_nothing_is_pressed_below_white() -> None:
+    raw = make_raw(exposed(lamp(6.0)))
+    plain, scene = linear(develop_raw(raw)), develop_raw(raw, tone="scene")
+    light = develop_raw(raw, tone="natural-hdr")
+    below = scene.max(axis=-1) < 0.45
+    assert light[below] == pytest.approx(plain[below], abs=1e-5)
+    assert light[~below] == pytest.approx(scene[~below], rel=0.03)
+    assert (light >= plain - 1e-5).all()
+    assert light.max() == pytest.approx(scene.max(), rel=0.003)
+    assert light.max() > 5
+
+
+@pytest.mark.parametrize("target", ["srgb", "prophoto"])
+def test_light_of_one_space_is_that_of_another(target: str) -> None:
+    raw = make_raw(np.random.default_rng(4).uniform(0.1, 0.5, (32, 32)).astype(np.float32))
+    wide = develop_raw(raw, color_space="rec2020", tone="scene")
+    found = convert_light(wide, COLOR_SPACES["rec2020"], COLOR_SPACES[target])
+    assert (found >= 0).all()
+    expected = develop_raw(raw, color_space=target, tone="scene")
+    inside = expected.min(axis=-1) > 0.06
+    assert inside.mean() > 0.3
+    assert found[inside] == pytest.approx(expected[inside], abs=5e-3)
 
 
 def test_edge_of_a_saturated_lamp_is_not_magenta() -> None:
