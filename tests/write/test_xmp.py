@@ -35,6 +35,7 @@ RECORD = Record(
     noise=(0.0001, 1e-07),
     computed="cpu bfloat16",
     chroma=80,
+    lens="distortion (as the file says)",
     fingerprint="cd" * 32,
 )
 SOURCE = packet('xmp:Rating="4" crs:Exposure2012="+1.50" tiff:Orientation="8" tiff:Make="Acme"')
