@@ -189,6 +189,7 @@ def test_the_command_line_tells_the_same_and_nothing_of_ray_s(
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
 
 
+@pytest.mark.long
 def test_the_benchmark_counts_photos_an_hour_until_the_cluster_ends(
     two_nodes, tiny_weights, tmp_path, monkeypatch
 ):
@@ -206,6 +207,7 @@ def test_the_benchmark_counts_photos_an_hour_until_the_cluster_ends(
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 
+@pytest.mark.long
 def test_nobody_else_is_let_into_an_instance_of_one_s_own():
     """It is started where there is no cluster, and gone afterwards."""
     code = (
@@ -228,6 +230,7 @@ def test_nobody_else_is_let_into_an_instance_of_one_s_own():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
 
 
+@pytest.mark.long
 def test_a_machine_of_another_version_is_left_alone(two_nodes, photos, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import nightfix\nnightfix.__version__ = '0.0.1'\n")
     other = two_nodes.add_node(
@@ -248,6 +251,7 @@ def test_a_machine_of_another_version_is_left_alone(two_nodes, photos, tmp_path)
         two_nodes.remove_node(other)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 def test_an_interrupt_stops_them_all(two_nodes, photos, tiny_weights, tmp_path, number):
     for copy in range(12, 300):
