@@ -58,6 +58,19 @@ def test_a_pipe_gets_no_progress_bar(run):
     assert "\x1b" not in run().stderr
 
 
+@pytest.mark.parametrize("hdr", [True, False])
+def test_hdr_says_whether_a_jpeg_has_light_above_white(tiny_weights, tmp_path, synthetic_raw, hdr):
+    raw = synthetic_raw()
+    mosaic = raw.mosaic * np.float32(0.2)
+    mosaic[20:60, 20:60] = 0.9
+    path = tmp_path / "lamp.dng"
+    write_dng(path, replace(raw, mosaic=mosaic), restored=False)
+    words = ["--ratio", "4", "--format", "jpeg", *(["--hdr"] if hdr else [])]
+    result = runner.invoke(app, ["enhance", str(path), "--weights", str(tiny_weights), *words])
+    assert result.exit_code == 0
+    assert (b"hdrgm" in (tmp_path / "lamp_nightfix.jpg").read_bytes()) == hdr
+
+
 @pytest.mark.parametrize(
     ("kind", "suffixes"),
     [
