@@ -70,7 +70,7 @@ def test_no_shell_is_started(path: Path) -> None:
         assert "shell" not in {keyword.arg for keyword in call.keywords}
 
 
-def test_the_network_is_only_asked_by_the_room_of_weights() -> None:
+def test_the_network_is_only_asked_for_weights_and_by_a_cluster() -> None:
     speakers = {"socket", "http", "requests", "httpx", "huggingface_hub", "ftplib"}
     asking = {path.name for path in SOURCES if imports(path) & speakers}
-    assert asking <= {"weights.py", "hub.py", "download.py", "registry.py"}
+    assert asking <= {"cluster.py", "weights.py", "hub.py", "download.py", "registry.py"}

@@ -3,10 +3,9 @@
     python weights/train_motion.py make SAMPLES --photos photos/ --photos hdri/ --count 455
     python weights/train_motion.py train SAMPLES RUN --minutes 110
 
-``make`` turns photographs and panoramas to night, most of them, adds lights, shakes the camera,
-captures with a random sensor, denoises with nightfix-base and deconvolves with a kernel that is
-right, misjudged or too wide, as estimates are; by day often with the one that edges give.
-``train`` goes on where RUN was stopped, or begins with given weights (``--init``), and writes
+``make`` turns photographs and panoramas to night, adds lights, shakes the camera, captures
+with a random sensor, denoises with nightfix-base and deconvolves with a kernel that is right,
+misjudged or too wide, as estimates are. ``train`` goes on where RUN was stopped and writes
 ``RUN/nightfix-motion.safetensors``.
 """
 
@@ -26,17 +25,14 @@ from torch import Tensor
 from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
 from nightfix.read import transpose_planes
 from nightfix.restore import (
-    KERNEL_SIZE,
     Condition,
     Denoiser,
     NetworkConfig,
     Restorer,
     compute_dtype,
     deconvolve,
-    load_weights,
     save_weights,
 )
-from nightfix.restore.motion.edges import kernel_from_edges
 from nightfix.training import add_noise, blur, random_shake
 from nightfix.training.camera_shake import Shake, misjudged
 from nightfix.training.noise import SensorNoise, random_sensor
@@ -64,10 +60,6 @@ SIDE, MARGIN = 400, 24
 
 #: Crops of a step, their side [packed px], and the peak rate.
 BATCH, PATCH, RATE = 3, 144, 1.2e-3
-
-#: Share of scenes at night; of kernels by day that are taken from edges, where these are as
-#: like the true one as those that the program believes.
-NIGHT, FROM_EDGES, LIKE = 0.6, 0.6, 0.55
 
 #: Samples that are held in memory at once.
 POOL = 260
@@ -118,14 +110,12 @@ def lights(side: int, neutral: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return drawn + glow * (0.012 * near + 0.006 * far)
 
 
-def scene(
-    sources: list[Source], night: bool, generator: torch.Generator, rng: np.random.Generator
-) -> Tensor:
-    """Return linear camera RGB of a scene, by day or at night with lights."""
+def scene(sources: list[Source], generator: torch.Generator, rng: np.random.Generator) -> Tensor:
+    """Return linear camera RGB of a scene, three in four at night with lights."""
     side = SIDE + 2 * MARGIN
     usable = [source for source in sources if isinstance(source, Photograph | Panorama)]
     source = usable[int(rng.integers(len(usable)))]
-    neutral = random_neutral(generator)
+    night, neutral = rng.random() < 0.75, random_neutral(generator)
     if isinstance(source, Panorama):
         light = look_into(
             source.radiance.float(),
@@ -166,13 +156,6 @@ def estimate(shake: Shake, generator: torch.Generator, rng: np.random.Generator)
     return Shake(path + wide).kernel(33, 1.0)
 
 
-def _likeness(kernel: Tensor, other: Tensor) -> float:
-    """Return the cosine between two kernels at the best whole shift."""
-    size = (2 * KERNEL_SIZE, 2 * KERNEL_SIZE)
-    spectrum = torch.fft.rfft2(kernel, s=size) * torch.fft.rfft2(other, s=size).conj()
-    return float(torch.fft.irfft2(spectrum, s=size).max() / (kernel.norm() * other.norm()))
-
-
 def random_capture(
     rng: np.random.Generator, generator: torch.Generator
 ) -> tuple[float, SensorNoise]:
@@ -196,8 +179,7 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
             continue
         generator = torch.Generator().manual_seed(seed * 100003 + number)
         rng = np.random.default_rng([seed, number])
-        night = bool(rng.random() < NIGHT)
-        light = scene(sources, night, generator, rng)
+        light = scene(sources, generator, rng)
         shake = random_shake(float(rng.uniform(3, 20)), generator)
         kernel = shake.kernel(2 * MARGIN + 1, 1.0)
         sharp = mosaic_planes(light[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
@@ -212,14 +194,8 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         amplification = Amplification(ratio=ratio, source="given", reason="given")
         conditioning = Conditioning(amplification=amplification, noise=noise, blur=False)
         headroom = min(6.0, math.log2(ratio))
-        picture = restorer.restore_packed(
-            capture, conditioning, Settings(steps=1, headroom=headroom)
-        )
+        picture = restorer.restore_packed(capture, conditioning, Settings(headroom=headroom))
         told = estimate(shake, generator, rng)
-        if not night and rng.random() < FROM_EDGES:
-            seen_in_edges = kernel_from_edges(picture)
-            if _likeness(seen_in_edges, shake.kernel(KERNEL_SIZE, 1.0)) > LIKE:
-                told = seen_in_edges
         undone = deconvolve(picture[None], told[None], saturation=min(ratio, 64.0))[0]
         frames = (picture, undone.clamp(-10, 200), sharp, capture * ratio)
         names = ("picture", "undone", "sharp", "capture")
@@ -273,12 +249,13 @@ def draw(pool: list[Sample], rng: np.random.Generator) -> tuple[list[Tensor], Co
     return frames, condition._replace(exposure=condition.reference)
 
 
-def train(folder: Path, run: Path, minutes: float, *, init: str | None, rate: float) -> None:
+def train(folder: Path, run: Path, minutes: float) -> None:
     """Train for some minutes in all, of one run or of several that go on."""
     run.mkdir(parents=True, exist_ok=True)
     files, checkpoint = sorted(folder.glob("*.npz")), run / "checkpoint.pt"
     torch.manual_seed(3)
-    network = _begin(init)
+    network = Denoiser(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    torch.nn.init.normal_(network.backbone.head.weight, std=2e-3)
     optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
     average = {key: value.clone() for key, value in network.state_dict().items()}
     step, spent = 0, 0.0
@@ -299,7 +276,7 @@ def train(folder: Path, run: Path, minutes: float, *, init: str | None, rate: fl
         (picture, undone, sharp, capture), condition = draw(pool, rng)
         for group in optimizer.param_groups:
             warm = min(1.0, (step + 1) / 150)
-            group["lr"] = rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+            group["lr"] = RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             answer = network(picture, capture, condition, undone)
         loss = loss_of(answer.float(), sharp)
@@ -341,15 +318,6 @@ def train(folder: Path, run: Path, minutes: float, *, init: str | None, rate: fl
     )
 
 
-def _begin(init: str | None) -> Denoiser:
-    """Return a network that leaves what it is given nearly as it is, or one with given weights."""
-    network: Denoiser = Denoiser(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    torch.nn.init.normal_(network.backbone.head.weight, std=2e-3)
-    if init:
-        network.load_state_dict(load_weights(init)[0].state_dict())
-    return network
-
-
 def _save(
     path: Path,
     network: Denoiser,
@@ -378,19 +346,11 @@ def main() -> None:
     trainer.add_argument("samples", type=Path)
     trainer.add_argument("run", type=Path)
     trainer.add_argument("--minutes", type=float, default=110)
-    trainer.add_argument("--init", help="weights to begin with")
-    trainer.add_argument("--rate", type=float, default=RATE, help="peak rate")
     arguments = parser.parse_args()
     if arguments.command == "make":
         make(arguments.samples, arguments.photos, arguments.count, arguments.seed)
     else:
-        train(
-            arguments.samples,
-            arguments.run,
-            arguments.minutes,
-            init=arguments.init,
-            rate=arguments.rate,
-        )
+        train(arguments.samples, arguments.run, arguments.minutes)
 
 
 if __name__ == "__main__":
