@@ -31,7 +31,7 @@ from nightfix.restore.device import (
     is_out_of_memory,
 )
 from nightfix.restore.diffusion import exposure_schedule, simulate_exposure
-from nightfix.restore.motion.deconvolution import CONTEXT, deconvolve
+from nightfix.restore.motion.deconvolution import CONTEXT, choose_smoothness, deconvolve
 from nightfix.restore.motion.estimate import find_shake
 from nightfix.restore.motion.kernels import MotionFound, ignore_motion, motion_of
 from nightfix.restore.network import Condition, Denoiser, condition_of
@@ -346,9 +346,11 @@ class _Frame:
         That pass is a later one, whose sample has seen all the light there is. It sees the
         shaken picture, the capture and what deconvolution made of them.
         """
-        ratio = self.conditioning.amplification.ratio
+        ratio, noise = self.conditioning.amplification.ratio, self.conditioning.noise
+        smoothness = choose_smoothness(picture, a=noise.a * ratio, b=noise.b * ratio**2)
+        undo = partial(deconvolve, kernel=kernel, saturation=ratio, smoothness=smoothness)
         undone = map_tiles(
-            lambda tile, inner: inner.of(deconvolve(tile, kernel, saturation=ratio)),
+            lambda tile, inner: inner.of(undo(tile)),
             (picture,),
             tile=_DECONVOLVED_TILE,
             context=CONTEXT,

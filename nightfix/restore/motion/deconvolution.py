@@ -31,6 +31,10 @@ _ROUNDS, _MOMENTUM = 12, 0.7
 #: none yet. From a weight of half that step on, the rounds would build up a checkerboard.
 _SMOOTHNESS, _EDGE = 0.02, 0.06
 
+#: Weight where there are no lights, in units of the noise at the mean brightness, and at least;
+#: how bright lights are [white], and the share of the picture that they are.
+_OF_NOISE, _SMALLEST_SMOOTHNESS, _LIGHTS, _SHARE = 0.7, 0.006, 1.8, 1e-5
+
 #: What is added to the light under a square root, and under the one that divides: at black
 #: both have no slope [white].
 _FAINT, _BLACK = 1e-3, 0.01
@@ -145,7 +149,34 @@ def shake(planes: Tensor, kernel: Tensor) -> Tensor:
     return _sampled(torch.fft.irfft2(spectrum, s=size)[..., rows, columns])
 
 
-def deconvolve(planes: Tensor, kernel: Tensor, *, saturation: float = math.inf) -> Tensor:
+def choose_smoothness(picture: Tensor, *, a: float, b: float) -> float:
+    """Return the weight of the total variation that suits a picture.
+
+    Parameters
+    ----------
+    picture : Tensor, shape (4, h, w)
+        As for :func:`deconvolve`, the whole of it.
+    a, b : float
+        Noise of the capture at the picture's brightness, variance = a*x + b.
+
+    Notes
+    -----
+    The cleaner a picture, the less it needs. But with lights it needs all: what they are
+    wrong by would spread around them.
+    """
+    if float((picture > _LIGHTS).float().mean()) > _SHARE:
+        return _SMOOTHNESS
+    noise = math.sqrt(max(a * float(picture.mean()) + b, 0))
+    return min(max(_OF_NOISE * noise, _SMALLEST_SMOOTHNESS), _SMOOTHNESS)
+
+
+def deconvolve(
+    planes: Tensor,
+    kernel: Tensor,
+    *,
+    saturation: float = math.inf,
+    smoothness: float = _SMOOTHNESS,
+) -> Tensor:
     """Undo a shake.
 
     Parameters
@@ -156,6 +187,8 @@ def deconvolve(planes: Tensor, kernel: Tensor, *, saturation: float = math.inf) 
         The shake, non-negative, sum 1, k odd [mosaic px].
     saturation : float
         Brightness above which the sensor could not see [white].
+    smoothness : float
+        Weight of the total variation, 0.006 to 0.02 (:func:`choose_smoothness`).
 
     Returns
     -------
@@ -186,7 +219,10 @@ def deconvolve(planes: Tensor, kernel: Tensor, *, saturation: float = math.inf) 
     colors = interpolate_colors(planes - imbalance)
     kernel = kernel.to(planes)
     # One color at a time, to save memory.
-    undone = [_richardson_lucy(color[:, None], kernel, saturation) for color in colors.unbind(1)]
+    undone = [
+        _richardson_lucy(color[:, None], kernel, saturation, smoothness)
+        for color in colors.unbind(1)
+    ]
     return _sampled(torch.cat(undone, 1)).add_(imbalance)
 
 
@@ -198,7 +234,7 @@ def _green_imbalance(planes: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(half), half, -half, torch.zeros_like(half)], 1)
 
 
-def _richardson_lucy(seen: Tensor, kernel: Tensor, saturation: float) -> Tensor:
+def _richardson_lucy(seen: Tensor, kernel: Tensor, saturation: float, smoothness: float) -> Tensor:
     """Do the work of :func:`deconvolve` for one color, shape (B, 1, H, W)."""
     padded, (rows, columns) = _surrounded(seen.clamp_min(_DARKEST))
     size = (padded.shape[-2], padded.shape[-1])
@@ -213,7 +249,7 @@ def _richardson_lucy(seen: Tensor, kernel: Tensor, saturation: float) -> Tensor:
         asked = padded / shaken
         asked.masked_fill_(saturated & (shaken > padded), 1)
         factor = torch.fft.irfft2(torch.fft.rfft2(asked).mul_(backward), s=size).clamp_min_(0)
-        smoothed = (1 - _SMOOTHNESS * _total_variation(ahead)).clamp_(0.5, 2)
+        smoothed = (1 - smoothness * _total_variation(ahead)).clamp_(0.5, 2)
         before, light = light, ahead.mul_(factor).div_(smoothed).clamp_min_(_DARKEST)
     return light[..., rows, columns]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nightfix.restore.motion.deconvolution import (
+    choose_smoothness,
     deconvolve,
     interpolate_colors,
     shake,
@@ -112,3 +113,20 @@ def test_unequal_greens_are_not_sharpened(generator):
     flat[:, 1] *= 1.1
     undone = deconvolve(flat, kernel(generator)[None])
     assert torch.allclose(undone, flat, atol=5e-3)
+
+
+def test_cleaner_pictures_are_smoothed_less_unless_there_are_lights(boxes):
+    planes = mosaic_planes(boxes).clamp_max(1)
+    clean, noisy = (choose_smoothness(planes, a=a, b=0.0) for a in (1e-4, 1e-2))
+    assert 0.005 < clean < 0.01 < noisy
+    lit = planes.clone()
+    lit[:, 10:20, 10:20] = 5.0
+    assert choose_smoothness(lit, a=1e-4, b=0.0) == noisy
+
+
+def test_less_smoothing_brings_back_more_of_a_clean_picture(boxes, generator):
+    trace, margin = kernel(generator), KERNEL_SIZE // 2
+    seen = mosaic_planes(blur(boxes, trace))[None]
+    sharp = mosaic_planes(boxes[:, margin:-margin, margin:-margin])[None]
+    less, more = (deconvolve(seen, trace[None], smoothness=s) for s in (0.006, 0.02))
+    assert psnr(less, sharp) > psnr(more, sharp)
