@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,21 @@ _WORTHWHILE = 1.25
 _CHANNELS, _SIDE, _RUNS = 64, 48, 5
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread for a while.
+
+    Many small operations gain nothing by more, and where other programs are at work each of
+    them waits for the slowest.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @cache
 def bfloat16_gain() -> float:
     """Measure how many times faster a 3x3 convolution is in bfloat16 than in float32.
@@ -94,19 +110,14 @@ def bfloat16_gain() -> float:
         > 0 [-]. Of the processor time of one thread, so that other programs that are at work
         do not count; the best of five runs, after one to set up, in turn.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            runs = [_convolution(kind) for kind in (torch.float32, torch.bfloat16)]
-            best = [math.inf, math.inf]
-            for _ in range(1 + _RUNS):
-                for kind, run in enumerate(runs):
-                    started = time.thread_time()
-                    run()
-                    best[kind] = min(best[kind], time.thread_time() - started)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.inference_mode():
+        runs = [_convolution(kind) for kind in (torch.float32, torch.bfloat16)]
+        best = [math.inf, math.inf]
+        for _ in range(1 + _RUNS):
+            for kind, run in enumerate(runs):
+                started = time.thread_time()
+                run()
+                best[kind] = min(best[kind], time.thread_time() - started)
     return best[0] / max(best[1], 1e-9)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nightfix.restore.device import one_thread
 from nightfix.restore.motion.deconvolution import SATURATED
 from nightfix.restore.motion.edges import explanation_cost
 from nightfix.restore.motion.kernels import (
@@ -157,7 +158,7 @@ def kernel_from_lights(
     lights = _cut(capture * ratio, picture, found, patch, ratio=ratio, a=a, b=b)
     if float(lights.seen.amax((1, 2)).median()) < _WHITE:
         return None
-    with torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         fit = _fitted(lights, side)
         resting = _fit(lights, still(side=side), torch.tensor([1.0]), _STEPS, held=True)
     misfit = fit.misfit.mean(1)
