@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
     from nightfix.restore.restorer import Restorer
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: threads of one process would wait for those of the others.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
