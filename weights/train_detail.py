@@ -33,13 +33,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
 import torch
+from timed_run import TimedRun, load_sample
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -240,12 +240,6 @@ def make(
         print(number, "of", count, flush=True)
 
 
-def load(path: Path) -> Sample:
-    """Read a sample."""
-    held = np.load(path)
-    return Sample(*(torch.from_numpy(held[name].astype(np.float32)) for name in Sample._fields))
-
-
 def develop(planes: Tensor, neutral: Tensor, matrix: Tensor) -> Tensor:
     """Develop packed planes to half-size sRGB in [0, 1], (B, 3, h, w), as DarkDiff does."""
     red, first, second, blue = planes.unbind(1)
@@ -398,96 +392,51 @@ def losses_of(network: Denoiser, batch: Sample, vgg: Any, alex: Any) -> list[Ten
     return [FLOW * own + VGG * far + ALEX * near, own, far, near]
 
 
-def train(folder: Path, run: Path, distances: Path, minutes: float) -> None:
+def train(folder: Path, output: Path, distances: Path, minutes: float) -> None:
     """Train for some minutes in all, of one run or of several that go on."""
-    run.mkdir(parents=True, exist_ok=True)
-    files, checkpoint = sorted(folder.glob("*.npz")), run / "checkpoint.pt"
+    files = sorted(folder.glob("*.npz"))
     module = perceptual(distances)
     vgg, alex = module.Lpips("vgg16"), module.Lpips("alexnet")
     network = load_weights("nightfix-motion")[0].train().requires_grad_(True)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
-    average = {key: value.clone() for key, value in network.state_dict().items()}
-    step, spent = 0, 0.0
-    if checkpoint.exists():
-        held = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(held["network"])
-        optimizer.load_state_dict(held["optimizer"])
-        average, step, spent = held["average"], held["step"], held["spent"]
-    torch.manual_seed(7 + step)
-    rng, recent = np.random.default_rng([step, 2]), np.zeros(4)
+    run = TimedRun(output, network, minutes=minutes, rate=RATE, warmup=60, decay=0.995)
+    torch.manual_seed(7 + run.step)
+    rng, recent = np.random.default_rng([run.step, 2]), np.zeros(4)
     pool: list[Sample] = []
-    started = saved = time.monotonic()
-    while (share := (spent + time.monotonic() - started) / 60 / minutes) < 1:
-        fresh = load(files[int(rng.integers(len(files)))])
+    while run.share < 1:
+        fresh = load_sample(Sample, files[int(rng.integers(len(files)))])
         if len(pool) < POOL:
             pool.append(fresh)
         else:
             pool[int(rng.integers(POOL))] = fresh
-        batch = draw(pool, rng)
-        for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 60)
-            group["lr"] = RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
-        losses = losses_of(network, batch, vgg, alex)
-        optimizer.zero_grad()
-        losses[0].backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
-            optimizer.step()
-        step += 1
-        decay = min(0.995, (1 + step) / (10 + step))
-        for key, value in network.state_dict().items():
-            average[key].lerp_(value, 1 - decay)
+        losses = losses_of(network, draw(pool, rng), vgg, alex)
+        run.learn(losses[0])
         recent += [part.item() for part in losses]
-        if step % 25 == 0:
+        if run.step % 25 == 0:
             parts = ", ".join(f"{value:.4f}" for value in recent / 25)
-            print(f"step {step}, {100 * share:.0f} %: loss, L1, VGG, Alex {parts}", flush=True)
+            done = f"step {run.step}, {100 * run.share:.0f} %"
+            print(f"{done}: loss, L1, VGG, Alex {parts}", flush=True)
             recent[:] = 0
-        if time.monotonic() - saved > 120:
-            so_far = spent + time.monotonic() - started
-            _save(checkpoint, network, optimizer, average=average, step=step, spent=so_far)
-            _export(run, average, network, step=step, minutes=so_far / 60, samples=len(files))
-            saved = time.monotonic()
-    _save(checkpoint, network, optimizer, average=average, step=step, spent=60 * minutes)
-    _export(run, average, network, step=step, minutes=minutes, samples=len(files))
+        if run.save_now_and_then():
+            _export(output, run, samples=len(files))
+    run.save()
+    _export(output, run, samples=len(files))
 
 
-def _save(
-    path: Path,
-    network: Denoiser,
-    optimizer: torch.optim.Optimizer,
-    *,
-    average: dict[str, Tensor],
-    step: int,
-    spent: float,
-) -> None:
-    held = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    temporary = path.with_suffix(".part")
-    torch.save({**held, "average": average, "step": step, "spent": spent}, temporary)
-    temporary.replace(path)
-
-
-def _export(
-    run: Path,
-    average: dict[str, Tensor],
-    network: Denoiser,
-    *,
-    step: int,
-    minutes: float,
-    samples: int,
-) -> None:
+def _export(output: Path, run: TimedRun, *, samples: int) -> None:
     facts = {
         "init": "nightfix-motion",
-        "steps": step,
-        "minutes": round(minutes, 1),
+        "steps": run.step,
+        "minutes": round(run.spent / 60, 1),
         "samples": samples,
         "batch": BATCH,
         "patch": PATCH,
         "tau": TAU,
     }
     save_weights(
-        run / "nightfix-detail.safetensors",
-        average,
-        network.config,
+        output / "nightfix-detail.safetensors",
+        run.average,
+        run.network.config,
         name="nightfix-detail",
         license="Apache-2.0",
         training=facts,
@@ -501,7 +450,7 @@ def score(weights: Path, folder: Path, distances: Path, picture: Path | None) ->
     rows: dict[str, list[list[float]]] = {"detail 0": [], "detail 100": []}
     strips = []
     for path in sorted(folder.glob("*.npz")):
-        sample = load(path)
+        sample = load_sample(Sample, path)
         shown = (sample.capture, sample.restored, draw_detail(sample, network), sample.sharp)
         numbers = (sample.neutral[None], sample.matrix[None])
         *seen, truth = (develop(planes[None], *numbers) for planes in shown)

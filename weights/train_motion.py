@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from timed_run import TimedRun, load_sample
 from torch import Tensor
 
 from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
@@ -204,12 +204,6 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         print(number, "of", count, flush=True)
 
 
-def load(path: Path) -> Sample:
-    """Read a sample."""
-    held = np.load(path)
-    return Sample(*(torch.from_numpy(held[name].astype(np.float32)) for name in Sample._fields))
-
-
 def gamma(light: Tensor) -> Tensor:
     """Return light as it is looked at."""
     return (light.clamp_min(0) + 1e-3) ** (1 / 2.2)
@@ -249,88 +243,45 @@ def draw(pool: list[Sample], rng: np.random.Generator) -> tuple[list[Tensor], Co
     return frames, condition._replace(exposure=condition.reference)
 
 
-def train(folder: Path, run: Path, minutes: float) -> None:
+def train(folder: Path, output: Path, minutes: float) -> None:
     """Train for some minutes in all, of one run or of several that go on."""
-    run.mkdir(parents=True, exist_ok=True)
-    files, checkpoint = sorted(folder.glob("*.npz")), run / "checkpoint.pt"
+    files = sorted(folder.glob("*.npz"))
     torch.manual_seed(3)
     network = Denoiser(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.nn.init.normal_(network.backbone.head.weight, std=2e-3)
-    optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
-    average = {key: value.clone() for key, value in network.state_dict().items()}
-    step, spent = 0, 0.0
-    if checkpoint.exists():
-        held = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(held["network"])
-        optimizer.load_state_dict(held["optimizer"])
-        average, step, spent = held["average"], held["step"], held["spent"]
-    rng, pool = np.random.default_rng([step, 1]), []
+    run = TimedRun(output, network, minutes=minutes, rate=RATE, warmup=150, decay=0.999)
+    rng, pool = np.random.default_rng([run.step, 1]), list[Sample]()
     dtype = compute_dtype(torch.device("cpu"))
-    started = saved = time.monotonic()
-    while (share := (spent + time.monotonic() - started) / 60 / minutes) < 1:
-        fresh = load(files[int(rng.integers(len(files)))])
+    while run.share < 1:
+        fresh = load_sample(Sample, files[int(rng.integers(len(files)))])
         if len(pool) < POOL:
             pool.append(fresh)
         elif rng.random() < 0.5:
             pool[int(rng.integers(POOL))] = fresh
         (picture, undone, sharp, capture), condition = draw(pool, rng)
-        for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 150)
-            group["lr"] = RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             answer = network(picture, capture, condition, undone)
         loss = loss_of(answer.float(), sharp)
-        optimizer.zero_grad()
-        loss.backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
-            optimizer.step()
-        step += 1
-        decay = min(0.999, (1 + step) / (10 + step))
-        for key, value in network.state_dict().items():
-            average[key].lerp_(value, 1 - decay)
-        if step % 50 == 0:
-            print(f"step {step}, {100 * share:.0f} %, loss {loss.item():.3f}", flush=True)
-        if time.monotonic() - saved > 180:
-            _save(
-                checkpoint,
-                network,
-                optimizer,
-                average=average,
-                step=step,
-                spent=spent + saved - started,
-            )
-            saved = time.monotonic()
-    _save(checkpoint, network, optimizer, average=average, step=step, spent=60 * minutes)
+        run.learn(loss)
+        if run.step % 50 == 0:
+            print(f"step {run.step}, {100 * run.share:.0f} %, loss {loss.item():.3f}", flush=True)
+        run.save_now_and_then()
+    run.save()
     facts = {
-        "steps": step,
+        "steps": run.step,
         "minutes": minutes,
         "samples": len(files),
         "batch": BATCH,
         "patch": PATCH,
     }
     save_weights(
-        run / "nightfix-motion.safetensors",
-        average,
+        output / "nightfix-motion.safetensors",
+        run.average,
         NETWORK,
         name="nightfix-motion",
         license="Apache-2.0",
         training=facts,
     )
-
-
-def _save(
-    path: Path,
-    network: Denoiser,
-    optimizer: torch.optim.Optimizer,
-    *,
-    average: dict[str, Tensor],
-    step: int,
-    spent: float,
-) -> None:
-    held = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    temporary = path.with_suffix(".part")
-    torch.save({**held, "average": average, "step": step, "spent": spent}, temporary)
-    temporary.replace(path)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 SCRIPT = Path(__file__).parents[2] / "weights/train_detail.py"
+sys.path.append(str(SCRIPT.parent))  # as where a script is run
 spec = importlib.util.spec_from_file_location("train_detail", SCRIPT)
 script = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(script)
@@ -175,7 +177,7 @@ def test_from_photographs_to_scores(tmp_path, generator, capsys):
     distances.write_text(DISTANCES, "utf-8")
     script.make(samples, [photos], count=1, seed=1, ratio=100.0)
     (made,) = samples.iterdir()
-    assert script.load(made).numbers[0] == 100
+    assert script.load_sample(script.Sample, made).numbers[0] == 100
     before = made.stat().st_mtime_ns
     script.make(samples, [photos], count=1, seed=1, ratio=100.0)
     assert made.stat().st_mtime_ns == before
