@@ -254,7 +254,7 @@ class _Frame:
         self.schedule = exposure_schedule(reference, passes(settings, conditioning))
 
     def shake(self) -> Tensor | None:
-        """Return the shake as the first pass's result shows it, shape (1, k, k)."""
+        """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
     def restore(self, moved: MotionFound) -> Tensor:

@@ -134,7 +134,7 @@ def shake(planes: Tensor, kernel: Tensor) -> Tensor:
     ----------
     planes : Tensor, shape (B, 4, h, w)
         Linear light.
-    kernel : Tensor, shape (B, k, k)
+    kernel : Tensor, shape (B, 33, 33)
         Non-negative, sum 1 [mosaic px].
 
     Returns

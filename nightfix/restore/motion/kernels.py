@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Side of a kernel, and of one that lights tell of a long shake [mosaic px].
-KERNEL_SIZE, LONG_KERNEL_SIZE = 33, 65
+#: Side of a kernel [mosaic px].
+KERNEL_SIZE = 33
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,20 +18,10 @@ from torch.nn import functional as F
 from nightfix.restore.device import one_thread
 from nightfix.restore.motion.deconvolution import SATURATED
 from nightfix.restore.motion.edges import explanation_cost
-from nightfix.restore.motion.kernels import (
-    KERNEL_SIZE,
-    LONG_KERNEL_SIZE,
-    center_kernel,
-    shake_length,
-    still,
-)
+from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_length, still
 
-#: Sides of a kernel and of the squares that lights are cut out in: for most shakes, and where the
-#: streaks are longer than that [mosaic px].
-_SIDES, _LONG_SIDES, _LONG = (KERNEL_SIZE, 64), (LONG_KERNEL_SIZE, 128), 23.0
-
-#: How far around its peak a light is looked at [packed px].
-_REACH = 16
+#: Side of the squares that lights are cut out in [mosaic px].
+_PATCH = 64
 
 #: Peaks that are looked at, brightest first, and lights that the kernel is fitted to: so many at
 #: most, and at least.
@@ -83,17 +73,8 @@ _SHORTEST = 3.3
 _FILLED, _FILLED_AT_LEAST = 4.5, 4.0
 
 
-class _Light(NamedTuple):
-    """How good a light is to tell by, where it is and how long its streak [mosaic px]."""
-
-    score: float
-    y: float
-    x: float
-    length: float
-
-
 class _Lights(NamedTuple):
-    """Squares around lights, (n, p, p): seen, variance, color plane, and where they are."""
+    """Squares around lights, (n, 64, 64): seen, variance, color plane, and where they are."""
 
     seen: Tensor
     variance: Tensor
@@ -104,7 +85,7 @@ class _Lights(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """A kernel (s, k, k) for each beginning, and how badly it explains the lights (s, n)."""
+    """A kernel (s, 33, 33) for each beginning, and how badly it explains the lights (s, n)."""
 
     kernel: Tensor
     misfit: Tensor
@@ -129,7 +110,7 @@ def kernel_from_lights(
 
     Returns
     -------
-    Tensor, shape (33, 33) or, of long streaks, (65, 65), or None
+    Tensor, shape (33, 33), or None
         Non-negative, sum 1, its centroid in the middle [mosaic px]; a still one where a still
         camera explains the lights as well, or where no path does. None where there are too few
         lights to tell.
@@ -146,21 +127,19 @@ def kernel_from_lights(
     Hu, Cho, Wang and Yang, "Deblurring Low-light Images with Light Streaks", CVPR 2014, whose
     streaks are chosen and modeled otherwise.
     """
-    found = _find_lights(
+    places = _find_lights(
         picture, math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
     )
-    if found is None:
+    if places is None:
         return None
-    if not found:
+    if not places:
         return still()[0]
-    long = sorted(light.length for light in found)[len(found) // 2] > _LONG
-    side, patch = _LONG_SIDES if long and 2 * min(picture.shape[1:]) >= _LONG_SIDES[1] else _SIDES
-    lights = _cut(capture * ratio, picture, found, patch, ratio=ratio, a=a, b=b)
+    lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
     if float(lights.seen.amax((1, 2)).median()) < _WHITE:
         return None
     with one_thread(), torch.enable_grad():
-        fit = _fitted(lights, side)
-        resting = _fit(lights, still(side=side), torch.tensor([1.0]), _STEPS, held=True)
+        fit = _fitted(lights)
+        resting = _fit(lights, still().expand(1, -1, -1), torch.tensor([1.0]), _STEPS, held=True)
     misfit = fit.misfit.mean(1)
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
@@ -186,12 +165,12 @@ def _is_path(kernel: Tensor) -> bool:
     return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
-def _find_lights(picture: Tensor, noise: float) -> list[_Light] | None:
-    """Return lights that are small, bright and alone, best first.
+def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]] | None:
+    """Return where lights lie that are small, bright and alone, best first [mosaic px].
 
     None where there are too few to tell; none of them where some are too small for a shake.
     """
-    reach, (height, width) = _REACH, picture.shape[1:]
+    reach, (height, width) = _PATCH // 4, picture.shape[1:]
     if min(height, width) <= 2 * reach:
         return None
     luma = picture.mean(0)[None, None]
@@ -203,7 +182,7 @@ def _find_lights(picture: Tensor, noise: float) -> list[_Light] | None:
     )
     inside = torch.zeros_like(peaks)
     inside[..., reach : height - reach, reach : width - reach] = True
-    found = list[_Light]()
+    found, widths = [], list[float]()
     brightest = (smooth * (peaks & inside))[0, 0].flatten().topk(min(_PEAKS, luma.numel()))
     for value, at in zip(*(part.tolist() for part in brightest), strict=True):
         if not value:
@@ -216,23 +195,23 @@ def _find_lights(picture: Tensor, noise: float) -> list[_Light] | None:
             continue
         energy = light * core
         total = float(energy.sum())
-        axis = torch.arange(2 * reach, dtype=light.dtype)
-        row = float((energy.sum(1) * axis).sum()) / total
-        column = float((energy.sum(0) * axis).sum()) / total
+        place = torch.arange(2 * reach, dtype=light.dtype)
+        row = float((energy.sum(1) * place).sum()) / total
+        column = float((energy.sum(0) * place).sum()) / total
         contrast = float(light.max()) / (float(ground[0, 0, y, x]) + noise + 1e-3)
         if contrast < _CONTRAST:
             continue
         wide = F.max_pool2d(core.to(light.dtype)[None, None], 7, 1, 3)[0, 0]
         alone = total / (total + float((light * (1 - wide)).sum()))
+        widths.append(2 * shake_length(energy / total))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
-        place = (2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5)
-        found.append(_Light(score, *place, 2 * shake_length(energy / total)))
+        found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
     if len(found) < _FEWEST:
         return None
     # Nothing is smaller than a shake; a single one may be a hot pixel.
-    if sorted(light.length for light in found)[1] < _SHORTEST:
+    if sorted(widths)[1] < _SHORTEST:
         return []
-    return sorted(found, reverse=True)[:_LIGHTS]
+    return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
 
 
 def _mean(picture: Tensor, side: int) -> Tensor:
@@ -259,8 +238,7 @@ def _connected(mask: Tensor, light: Tensor) -> Tensor:
 def _cut(
     seen: Tensor,
     picture: Tensor,
-    found: list[_Light],
-    patch: int,
+    places: list[tuple[float, float]],
     *,
     ratio: float,
     a: float,
@@ -269,14 +247,14 @@ def _cut(
     """Cut squares around lights out of the mosaic."""
     mosaic, clean = (F.pixel_shuffle(p[None], 2)[0, 0] for p in (seen, picture))
     height, width = mosaic.shape
-    tops = [_corner(light.y, height, patch) for light in found]
-    lefts = [_corner(light.x, width, patch) for light in found]
+    tops = [min(max(round(y / 2) * 2 - _PATCH // 2, 0), height - _PATCH) for y, _ in places]
+    lefts = [min(max(round(x / 2) * 2 - _PATCH // 2, 0), width - _PATCH) for _, x in places]
     corners = list(zip(tops, lefts, strict=True))
 
     def squares(whole: Tensor) -> Tensor:
-        return torch.stack([whole[y : y + patch, x : x + patch] for y, x in corners])
+        return torch.stack([whole[y : y + _PATCH, x : x + _PATCH] for y, x in corners])
 
-    masks = torch.zeros(4, patch, patch)
+    masks = torch.zeros(4, _PATCH, _PATCH)
     for plane in range(4):
         masks[plane, plane // 2 :: 2, plane % 2 :: 2] = 1
     samples, light = squares(mosaic), squares(clean)
@@ -285,18 +263,13 @@ def _cut(
     )
     error = _MODEL_ERROR * samples.clamp_min(0) + _PEAK_ERROR * light.amax((1, 2), keepdim=True)
     variance = a * ratio * light.clamp_min(0) + b * ratio**2 + error.square()
-    place = torch.tensor([(light.y, light.x) for light in found]) - torch.tensor(corners)
+    place = torch.tensor(places) - torch.tensor(corners, dtype=torch.float32)
     return _Lights(samples, variance, samples >= SATURATED * ratio, masks, base, place)
 
 
-def _corner(middle: float, size: int, patch: int) -> int:
-    """Return where a square begins that lies in the mosaic and on its pattern, even."""
-    return min(max(round(middle / 2) * 2 - patch // 2, 0), size - patch)
-
-
-def _fitted(lights: _Lights, side: int) -> _Fit:
+def _fitted(lights: _Lights) -> _Fit:
     """Fit from the streaks of some lights and from each radius; on from the best of a radius."""
-    streaks = [_streak(lights, n, side) for n in range(min(_BEGINNINGS, len(lights.seen)))]
+    streaks = [_streak(lights, n) for n in range(min(_BEGINNINGS, len(lights.seen)))]
     starts = torch.stack([_thinned(streak, radius) for radius in _RADII for streak in streaks])
     radii = torch.tensor(_RADII)
     first = _fit(lights, starts, radii.repeat_interleave(len(streaks)), _FIRST_STEPS)
@@ -305,18 +278,18 @@ def _fitted(lights: _Lights, side: int) -> _Fit:
     return _fit(lights, first.kernel[best], radii, _STEPS)
 
 
-def _streak(lights: _Lights, n: int, side: int) -> Tensor:
-    """Return a light's streak as a first kernel, its colors balanced, shape (k, k)."""
-    patch = lights.seen.shape[-1]
+def _streak(lights: _Lights, n: int) -> Tensor:
+    """Return a light's streak as a first kernel, its colors balanced, shape (33, 33)."""
     base = (lights.masks * lights.base[n][:, None, None]).sum(0)
     light = (lights.seen[n] - base).clamp_min(0)
     gains = (light * lights.masks).sum((1, 2)).clamp_min(1e-6)
     light = light / (lights.masks * gains[:, None, None]).sum(0)
     light = F.avg_pool2d(F.pad(light[None, None], (0, 1, 0, 1)), 2, 1)[0, 0]
     top, left = (
-        min(max(round(float(at) - 0.5) - side // 2, 0), patch - side) for at in lights.place[n]
+        min(max(round(float(at) - 0.5) - KERNEL_SIZE // 2, 0), _PATCH - KERNEL_SIZE)
+        for at in lights.place[n]
     )
-    streak = light[top : top + side, left : left + side]
+    streak = light[top : top + KERNEL_SIZE, left : left + KERNEL_SIZE]
     streak = (streak - 0.12 * streak.max()).clamp_min(0)
     streak = streak * _connected(streak > 0, streak)
     return center_kernel(streak / streak.sum())
@@ -324,11 +297,10 @@ def _streak(lights: _Lights, n: int, side: int) -> Tensor:
 
 def _thinned(streak: Tensor, radius: float) -> Tensor:
     """Take a disc's width out of a streak, by Richardson's and Lucy's method."""
-    side = streak.shape[0]
-    axis = torch.arange(side, dtype=torch.float32) - side // 2
+    axis = torch.arange(KERNEL_SIZE, dtype=torch.float32) - KERNEL_SIZE // 2
     disc = torch.sigmoid(4 * (radius - (axis[:, None] ** 2 + axis**2).sqrt()))
     spread = torch.fft.rfft2(torch.fft.ifftshift(disc / disc.sum()))
-    kernel, size = streak + 1e-6, (side, side)
+    kernel, size = streak + 1e-6, (KERNEL_SIZE, KERNEL_SIZE)
     for _ in range(20):
         drawn = torch.fft.irfft2(torch.fft.rfft2(kernel) * spread, s=size).clamp_min(1e-7)
         kernel = kernel * torch.fft.irfft2(torch.fft.rfft2(streak / drawn) * spread, s=size)
@@ -344,7 +316,7 @@ def _fit(
     *,
     held: bool = False,
 ) -> _Fit:
-    """Fit lights and a kernel from beginnings (s, k, k); ``held`` leaves the kernels."""
+    """Fit lights and a kernel from beginnings (s, 33, 33); ``held`` leaves the kernels."""
     starts, count = len(kernels), len(lights.seen)
     above = (lights.seen - (lights.masks * lights.base[:, :, None, None]).sum(1)).clamp_min(0)
     sums = (above[:, None] * lights.masks).sum((2, 3)).clamp_min(1e-3)
@@ -366,9 +338,8 @@ def _fit(
     )
     groups = [{"params": [p], "lr": rate} for p, rate in rates if p.requires_grad]
     optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
-    patch, side = lights.seen.shape[-1], kernels.shape[-1]
-    axis, size = torch.arange(patch, dtype=torch.float32), (patch, patch)
-    pad, half = patch - side, side // 2
+    axis, size = torch.arange(_PATCH, dtype=torch.float32), (_PATCH, _PATCH)
+    pad, half = _PATCH - KERNEL_SIZE, KERNEL_SIZE // 2
     for step in range(steps):
         kernel = torch.softmax(logits.flatten(1), 1).view_as(logits) if not held else kernels
         path = torch.roll(F.pad(kernel, (0, pad, 0, pad)), (-half, -half), (1, 2))

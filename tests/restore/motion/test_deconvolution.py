@@ -130,3 +130,13 @@ def test_less_smoothing_brings_back_more_of_a_clean_picture(boxes, generator):
     sharp = mosaic_planes(boxes[:, margin:-margin, margin:-margin])[None]
     less, more = (deconvolve(seen, trace[None], smoothness=s) for s in (0.006, 0.02))
     assert psnr(less, sharp) > psnr(more, sharp)
+
+
+def test_momentum_brings_back_more_in_the_same_rounds(boxes, generator, monkeypatch):
+    trace, margin = kernel(generator), KERNEL_SIZE // 2
+    seen = mosaic_planes(blur(boxes, trace))[None]
+    sharp = mosaic_planes(boxes[:, margin:-margin, margin:-margin])[None]
+    with_it = deconvolve(seen, trace[None], smoothness=0.006)
+    monkeypatch.setattr("nightfix.restore.motion.deconvolution._MOMENTUM", 0.0)
+    without = deconvolve(seen, trace[None], smoothness=0.006)
+    assert psnr(with_it, sharp) > psnr(without, sharp) + 0.5

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nightfix.restore.motion.kernels import KERNEL_SIZE, LONG_KERNEL_SIZE, shake_length
+from nightfix.restore.motion.kernels import KERNEL_SIZE, shake_length
 from nightfix.restore.motion.light_streaks import kernel_from_lights
 from nightfix.training.camera_shake import blur, random_shake
 from nightfix.training.unprocessing import mosaic_planes
@@ -38,7 +38,7 @@ def photograph(light: torch.Tensor, kernel: torch.Tensor | None, generator: torc
 
 
 def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
-    spectrum = torch.fft.rfft2(one, s=(130, 130)) * torch.fft.rfft2(other, s=(130, 130)).conj()
+    spectrum = torch.fft.rfft2(one, s=(64, 64)) * torch.fft.rfft2(other, s=(64, 64)).conj()
     return float(torch.fft.irfft2(spectrum).max() / (one.norm() * other.norm()))
 
 
@@ -98,14 +98,3 @@ def test_what_lies_below_white_is_no_light(generator, monkeypatch):
         capture, picture = photograph(level * scene, true, generator)
         kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
         assert (kernel is not None and shake_length(kernel) > 5) == found
-
-
-@pytest.mark.parametrize("length", [30.0, 46.0])
-def test_long_shakes_are_told_too(generator, length):
-    """As a sensor of many small pixels draws them."""
-    true = random_shake(length, generator).kernel(LONG_KERNEL_SIZE, 1.0)
-    lights = night(generator, [2.5, 0.7, 4.0, 0.6, 3.0, 1.0], level=60.0, side=576)
-    capture, picture = photograph(lights, true, generator)
-    kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
-    assert kernel is not None
-    assert likeness(kernel, true) > 0.9
