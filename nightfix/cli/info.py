@@ -68,6 +68,7 @@ def _made(record: Record) -> dict[str, str]:
         "hot pixels": "" if record.hot_pixels is None else f"{record.hot_pixels} repaired",
         "camera shake": _shake(record),
         "lens corrected": "" if record.lens == "off" else record.lens,
+        "look": record.look,
         "computed on": record.computed,
     }
     return {name: text for name, text in rows.items() if text}

@@ -361,11 +361,13 @@ def write(prepared: Prepared) -> Result:
     """
     started = time.perf_counter()
     options, raw = prepared.options, prepared.raw
-    notes, look = prepared.notes, None
+    notes, look, record = prepared.notes, None, prepared.record
     if any(FILE_FORMATS[kind].developed for kind in prepared.targets):
         note = choose_white_balance(raw, options.writing.white_balance).note
         look, said = look_of(raw, options.writing)
         notes += tuple(one for one in (note, said) if one)
+        if look is not None:
+            record = replace(record, look=Path(options.writing.look).name)
         others = other_opcodes(raw) if options.writing.lens == "auto" else ()
         if others:
             names = ", ".join(sorted(set(others)))
@@ -373,7 +375,7 @@ def write(prepared: Prepared) -> Result:
     write_results(
         raw,
         prepared.targets,
-        prepared.record,
+        record,
         options.writing,
         look=look,
         overwrite=options.overwrite or prepared.incomplete,

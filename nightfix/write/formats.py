@@ -113,7 +113,7 @@ def _dng(
     path: Path, picture: DevelopedPhoto, record: Record, overwrite: bool, *, linear: bool
 ) -> None:
     options = picture.options
-    record = replace(record, lens="")  # it keeps what its source says of that
+    record = replace(record, lens="", look="")  # it keeps what its source says of that
     write_dng(
         path,
         picture.raw,

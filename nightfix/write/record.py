@@ -45,6 +45,8 @@ class Record:
     lens : str
         What was corrected of the lens and by what, in a developed picture; "off" if nothing was
         to be.
+    look : str
+        Name of the look that a developed picture has; "" for NightFix's own rendition.
     shake, shake_direction : float or None
         Length [px] and direction [degrees from horizontal] of the camera shake that was
         removed; None if none was.
@@ -73,6 +75,7 @@ class Record:
     black: str = ""
     dark: str = ""
     lens: str = ""
+    look: str = ""
     shake: float | None = None
     shake_direction: float | None = None
     noise: tuple[float, float] | None = None
@@ -82,9 +85,10 @@ class Record:
     @property
     def options(self) -> str:
         """The options of ``nightfix enhance`` that repeat the result."""
-        lens = ["--lens off"] if self.lens == "off" else []
+        developed = ["--lens off"] if self.lens == "off" else []
+        developed += [f"--look {self.look}"] if self.look else []
         if not self.restored:
-            return " ".join(["--no-restore", *lens])
+            return " ".join(["--no-restore", *developed])
         texts = _texts(self)
         valued = ("ratio", "steps", "strength", "chroma", "headroom", "seed", "weights")
         words = [f"--{name} {texts[name]}" for name in valued if texts[name]]
@@ -94,7 +98,7 @@ class Record:
         words += ["--black stated"] if self.black == "stated" else []
         words += [f"--dark {name}" for name in self.dark.split(", ") if name]
         words += ["--hot-pixels off"] if self.hot_pixels is None else []
-        words += lens
+        words += developed
         return " ".join(words)
 
 

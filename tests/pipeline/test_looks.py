@@ -31,6 +31,7 @@ from nightfix.pipeline.photo import enhance
 from nightfix.read.reader import ColorMatrix, RawImage, read_raw
 from nightfix.write.dng import write_dng
 from nightfix.write.formats import WriteOptions
+from nightfix.write.xmp import record_of_file
 
 MATRIX = ColorMatrix(
     illuminant=21,
@@ -320,6 +321,28 @@ def test_a_look_that_was_learned_anew_makes_other_results(pairs: Path, tmp_path:
     prints.add(settings_fingerprint(photo, options, ""))
     prints.add(settings_fingerprint(photo, EnhanceOptions(writing=WriteOptions(look="camera")), ""))
     assert len(prints) == 4
+
+
+def test_pictures_tell_the_look_that_they_have(pairs: Path) -> None:
+    save_look(learn_look(pairs).look, "film")
+    options = EnhanceOptions(
+        restore=False, formats=("png", "dng"), writing=WriteOptions(look="film")
+    )
+    result = enhance(pairs / "IMG_1.dng", options)
+    told = {path.suffix: record_of_file(path) for path in result.outputs}
+    assert told[".png"].look == "film"
+    assert told[".png"].options == "--no-restore --look film"
+    assert told[".dng"].look == ""
+    (png,) = (path for path in result.outputs if path.suffix == ".png")
+    assert "look:            film\n" in run("info", png).stdout
+
+
+def test_a_look_that_is_not_there_to_be_taken_is_not_told(tmp_path: Path) -> None:
+    photo = tmp_path / "a.dng"
+    write_dng(photo, replace(scene(4), cfa_pattern=None, as_shot_neutral=None), restored=False)
+    options = EnhanceOptions(restore=False, formats=("png",), writing=WriteOptions(look="camera"))
+    (png,) = enhance(photo, options).outputs
+    assert record_of_file(png).look == ""
 
 
 def test_a_look_and_another_tone_are_a_wrong_call() -> None:
