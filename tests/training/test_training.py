@@ -20,14 +20,20 @@ from typer.testing import CliRunner
 from nightfix.cli.app import app
 from nightfix.errors import DeviceError, InputError, RecipeError
 from nightfix.progress import no_progress
-from nightfix.restore.motion.deconvolution import KERNEL_SIZE
-from nightfix.restore.network import NetworkConfig
+from nightfix.restore.motion.deconvolution import KERNEL_SIZE, deconvolve, shake
+from nightfix.restore.network import Denoiser, NetworkConfig
 from nightfix.restore.weights import load_weights
 from nightfix.training.camera_shake import blur, misjudged, random_shake
 from nightfix.training.config import Recipe, read_recipe
 from nightfix.training.data import Batch, make_batch
 from nightfix.training.frames import Draws, Frames, Turns
-from nightfix.training.loss import LOSSES, developed_error, peak_error, stabilized_l1
+from nightfix.training.loss import (
+    LOSSES,
+    developed_error,
+    peak_error,
+    stabilized_l1,
+    total_loss,
+)
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
 from nightfix.training.references import References
 from nightfix.training.scenes import (
@@ -329,10 +335,36 @@ def test_a_batch_has_all_kinds_of_references(photos):
     assert torch.allclose(means, torch.tensor([0.1, 0.2, 0.3, 0.4]), atol=1e-3)
 
 
+def test_a_device_is_neither_waited_for_nor_mixed_with_the_processor(photos, monkeypatch):
+    # Tensors on "meta" have no values: whatever reads one, or mixes it with others, fails.
+    def draws(seed, _):
+        return Draws(torch.Generator().manual_seed(seed), None)
+
+    monkeypatch.setattr(Draws, "of", draws)
+    light = torch.full((4, 60, 70), 0.2).half()
+    sources = [*photos, Panorama(torch.full((3, 64, 128), 0.2)), RawPhoto(light)]
+    sources.append(Pair(light, light, ratio=10.0, a=1e-4, b=1e-6))
+    network = NetworkConfig(widths=(4, 8), capture_width=4, embedding=8, deconvolution=True)
+    recipe = dataclasses.replace(
+        TINY, batch=64, developed=1.0, color=1.0, blur_kept=0.3, network=network
+    )
+    device = torch.device("meta")
+    held = References.of(sources, patch=recipe.patch, seed=1, device=device)
+    batch = make_batch(held, recipe, 1, 1.0).to(device)
+    target, condition, kernel = batch.later.target, batch.later.condition, batch.later.kernel
+    undone = deconvolve(shake(batch.capture, kernel), kernel)
+    predicted = Denoiser(network).to(device)(batch.capture, batch.capture, condition, undone)
+    loss = total_loss(recipe, predicted, target, condition)
+    loss.backward()
+    frames = (batch.capture, batch.scene, batch.first.target, target, kernel, *condition, loss)
+    assert {frame.device for frame in frames} == {device}
+
+
 def test_noise_of_a_batch_is_that_of_each_sensor(photos):
     recipe = dataclasses.replace(TINY, batch=200, blur_share=0.0, noise_error=0.0, patch=64)
     batch = one_batch(photos, recipe)
     told, scene = batch.first.condition, batch.scene
+    assert (told.a * told.ratio).max() <= recipe.amplified_shot_max
     variance = told.ratio * told.a * scene + told.ratio**2 * told.b
     dark = (scene < 0.8).flatten(1).all(1) & (scene.mean((1, 2, 3)) < 0.3)
     error = (batch.capture - scene) / variance.sqrt()
