@@ -179,7 +179,7 @@ class Trainer:
     def train_step(self, share: float) -> dict[str, Tensor]:
         """Make the batch of the next step, learn from it, and return what is logged of it.
 
-        Nothing here waits for the device, which is kept busy so.
+        Nothing here waits for the device but small counts of a later pass, so it is kept busy.
         """
         recipe, number = self.recipe, self.step * self.ranks.size + self.ranks.rank
         batch = make_batch(self.references, recipe, number, min(1.0, share)).to(self.device)
