@@ -167,7 +167,7 @@ def metadata() -> Metadata:
         lens="NightFix 35mm F1.8",
         exposure=Exposure(exposure_time=1 / 30, iso_speed=3200.0, f_number=2.8, focal_length=35.0),
         captured="2025:11:14 21:42:07",
-        noise_profile=((SENSOR.shot, SENSOR.variance_at_black),),
+        noise_profile=((float(SENSOR.shot), float(SENSOR.variance_at_black)),),
         image=(
             ascii_tag(270, "Rendered by examples/make_night_street.py of NightFix"),
             ascii_tag(306, "2025:11:14 21:42:07"),  # DateTime

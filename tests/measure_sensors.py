@@ -25,7 +25,7 @@ from nightfix import Restorer, Settings, condition_raw, raw_from_array, read_raw
 from nightfix.condition import ExposureTarget
 from nightfix.develop.develop import demosaic_camera
 from nightfix.read.reader import RawImage
-from nightfix.training import unprocess
+from nightfix.training import unprocessing
 from nightfix.training.sources import read_photograph
 
 NEUTRAL = (0.5, 1.0, 0.625)
@@ -39,12 +39,10 @@ def light_of(path: Path) -> np.ndarray:
     """Return camera light, (H, W, 3), of the middle of a photograph."""
     rgb = read_photograph(path).float() / 255
     top, left = ((max(0, side - SIDE) // 4) * 2 for side in rgb.shape[1:])
-    rgb = unprocess.gamma_expansion(
-        unprocess.inverse_tone_curve(rgb[:, top : top + SIDE, left : left + SIDE])
-    )
+    rgb = unprocessing.linearize(rgb[:, top : top + SIDE, left : left + SIDE], torch.tensor(1.0))
     generator = torch.Generator().manual_seed(1)
-    camera = torch.einsum("dc,chw->dhw", unprocess.random_rgb2cam(generator), rgb).clamp(0, 1)
-    camera = unprocess.inverse_white_balance(camera, torch.tensor(NEUTRAL)).clamp(0, 1)
+    camera = torch.einsum("dc,chw->dhw", unprocessing.random_rgb2cam(generator), rgb).clamp(0, 1)
+    camera = unprocessing.inverse_white_balance(camera, torch.tensor(NEUTRAL)).clamp(0, 1)
     return camera.permute(1, 2, 0).double().numpy()
 
 

@@ -46,9 +46,11 @@ from torch.nn import functional as F
 from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
 from nightfix.restore import Condition, Denoiser, Restorer, load_weights, save_weights
 from nightfix.restore.tiling import local_maximum, local_mean
-from nightfix.training import add_noise, mosaic_planes
+from nightfix.training import MOSAIC_KERNEL, add_noise, mosaic_planes
+from nightfix.training.frames import Draws
 from nightfix.training.noise import SensorNoise, random_sensor
-from nightfix.training.sources import Photograph, _crop, load_sources
+from nightfix.training.references import References
+from nightfix.training.sources import Photograph, load_sources
 from nightfix.training.unprocessing import (
     gamma_expansion,
     inverse_tone_curve,
@@ -204,14 +206,18 @@ def make(
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = [source for source in load_sources(photos) if isinstance(source, Photograph)]
+    patch, cpu = (SIDE - MOSAIC_KERNEL + 1) // 2, torch.device("cpu")
+    photographs = References.of(sources, patch=patch, seed=seed, device=cpu).photographs
+    assert photographs is not None
     restorer = Restorer("nightfix-base")
     for number in range(count):
         path = folder / f"{seed:02d}_{number:05d}.npz"
         if path.exists():
             continue
-        generator = torch.Generator().manual_seed(seed * 100003 + number)
-        rng = np.random.default_rng([seed, number])
-        pixels = _crop(sources[int(rng.integers(len(sources)))].pixels, SIDE, generator)
+        draws = Draws.of(seed * 100003 + number, cpu)
+        generator, rng = draws.numbers, np.random.default_rng([seed, number])
+        chosen = torch.tensor([int(rng.integers(len(photographs)))])
+        pixels = photographs.cut(chosen, SIDE, draws)[0].float() / 255
         matrix, neutral = random_rgb2cam(generator), random_neutral(generator)
         curve = float(uniform(0.3, 1.0, generator, 1))
         light = gamma_expansion(torch.lerp(pixels, inverse_tone_curve(pixels), curve))
@@ -225,8 +231,8 @@ def make(
         else:
             amplified, sensor, steps = ratio, COMMON, 3
         capture = add_noise(sharp / amplified, sensor, generator).float()
-        a = sensor.shot * math.exp(0.08 * rng.normal())
-        b = sensor.variance_at_black * math.exp(0.3 * rng.normal())
+        a = float(sensor.shot) * math.exp(0.08 * rng.normal())
+        b = float(sensor.variance_at_black) * math.exp(0.3 * rng.normal())
         settings = Settings(steps=steps, headroom=min(3.0, math.log2(amplified)))
         restored = restorer.restore_packed(capture, conditioning(amplified, a, b), settings)
         frames = {"restored": restored, "sharp": sharp, "capture": capture * amplified}

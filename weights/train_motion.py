@@ -33,23 +33,19 @@ from nightfix.restore import (
     deconvolve,
     save_weights,
 )
-from nightfix.training import add_noise, blur, random_shake
+from nightfix.training import MOSAIC_KERNEL, add_noise, blur, random_shake
 from nightfix.training.camera_shake import Shake, misjudged
+from nightfix.training.frames import Draws
 from nightfix.training.noise import SensorNoise, random_sensor
-from nightfix.training.sources import (
-    Panorama,
-    Photograph,
-    Source,
-    _crop,
-    _other_exposure,
-    load_sources,
-    look_into,
-)
+from nightfix.training.references import References
+from nightfix.training.scenes import look_into, other_exposure
+from nightfix.training.sources import load_sources
 from nightfix.training.unprocessing import (
     inverse_white_balance,
     mosaic_planes,
     random_neutral,
     random_rgb2cam,
+    uniform,
     unprocess,
 )
 
@@ -110,28 +106,32 @@ def lights(side: int, neutral: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return drawn + glow * (0.012 * near + 0.006 * far)
 
 
-def scene(sources: list[Source], generator: torch.Generator, rng: np.random.Generator) -> Tensor:
+def scene(references: References, draws: Draws, rng: np.random.Generator) -> Tensor:
     """Return linear camera RGB of a scene, three in four at night with lights."""
-    side = SIDE + 2 * MARGIN
-    usable = [source for source in sources if isinstance(source, Photograph | Panorama)]
-    source = usable[int(rng.integers(len(usable)))]
+    side, generator = SIDE + 2 * MARGIN, draws.numbers
+    photographs, panoramas = references.photographs, references.panoramas
+    count = len(photographs or ())
+    chosen = torch.tensor([int(rng.integers(count + len(panoramas or ())))])
     night, neutral = rng.random() < 0.75, random_neutral(generator)
-    if isinstance(source, Panorama):
+    if panoramas is not None and chosen >= count:
+        pixel = panoramas.frames.width[chosen - count] / (2 * math.pi)
         light = look_into(
-            source.radiance.float(),
+            panoramas.frames,
+            chosen - count,
             side,
-            pitch=float(rng.uniform(-0.9, 0.9)),
-            yaw=float(rng.uniform(-math.pi, math.pi)),
-            focal=source.radiance.shape[2] / (2 * math.pi) * float(rng.uniform(0.8, 1.6)),
-        )
+            pitch=uniform(-0.9, 0.9, generator, 1),
+            yaw=uniform(-math.pi, math.pi, generator, 1),
+            focal=pixel * uniform(0.8, 1.6, generator, 1),
+        )[0]
         light = torch.einsum("dc,chw->dhw", random_rgb2cam(generator), light).clamp_min(0)
         light = light / light.mean(0)[::4, ::4].quantile(0.6).clamp_min(1e-6)
         light = (light * math.exp(rng.uniform(-3, -0.7))).clamp_max(60)
         light = inverse_white_balance(light, neutral)
     else:
-        light = unprocess(_crop(source.pixels, side, generator), generator)
+        assert photographs is not None
+        light = unprocess(photographs.cut(chosen, side, draws)[0].float() / 255, generator)
         if not night:
-            light = _other_exposure(light, generator)
+            light = light * other_exposure(generator, 1)
         else:
             light = light * float(rng.uniform(0.06, 0.2)) / max(float(light[1].mean()), 0.02)
     if night:
@@ -172,14 +172,16 @@ def random_capture(
 def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
     """Make samples by their number; those that are there already are left."""
     folder.mkdir(parents=True, exist_ok=True)
-    sources, restorer = load_sources(photos), Restorer("nightfix-base")
+    patch, cpu = (SIDE + 2 * MARGIN - MOSAIC_KERNEL + 1) // 2, torch.device("cpu")
+    references = References.of(load_sources(photos), patch=patch, seed=seed, device=cpu)
+    restorer = Restorer("nightfix-base")
     for number in range(count):
         path = folder / f"{seed:02d}_{number:05d}.npz"
         if path.exists():
             continue
-        generator = torch.Generator().manual_seed(seed * 100003 + number)
-        rng = np.random.default_rng([seed, number])
-        light = scene(sources, generator, rng)
+        draws = Draws.of(seed * 100003 + number, cpu)
+        generator, rng = draws.numbers, np.random.default_rng([seed, number])
+        light = scene(references, draws, rng)
         shake = random_shake(float(rng.uniform(3, 20)), generator)
         kernel = shake.kernel(2 * MARGIN + 1, 1.0)
         sharp = mosaic_planes(light[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
@@ -187,8 +189,8 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         ratio, sensor = random_capture(rng, generator)
         capture = add_noise(seen / ratio, sensor, generator).float()
         noise = NoiseModel(
-            a=sensor.shot * math.exp(0.08 * rng.normal()),
-            b=sensor.variance_at_black * math.exp(0.5 * rng.normal()),
+            a=float(sensor.shot) * math.exp(0.08 * rng.normal()),
+            b=float(sensor.variance_at_black) * math.exp(0.5 * rng.normal()),
             source="tag",
         )
         amplification = Amplification(ratio=ratio, source="given", reason="given")

@@ -127,7 +127,7 @@ def _synthetic(
         group=f"x{ratio:g}" + (" + blur" if shaken else ""),
         capture=add_noise(seen / ratio, sensor, generator),
         truth=truth.clamp(0, 1),
-        conditioning=_conditioning(ratio, sensor.shot, sensor.variance_at_black),
+        conditioning=_conditioning(ratio, gain / 16000, float(sensor.variance_at_black)),
     )
 
 

@@ -280,7 +280,7 @@ class Backbone(nn.Module):
             seen = (middle_rows(part, x.shape[2]) for part in parts[-len(frames) :])
             return (leave(self.head(x), *seen),)
 
-        depth, skips = len(self.down), list[Tensor]()
+        depth, skips = len(self.down), []
         start, inputs, reach = enter, tuple(frames), _ENCODER_REACH
         end: Callable[..., tuple[Tensor, ...]]
         for encoder, down in zip(self.encoder, self.down, strict=False):

@@ -329,9 +329,11 @@ def in_strips(
     tuple of Tensor
         The same as ``function(False, *frames)``.
     """
+    if torch.is_grad_enabled():
+        return function(False, *frames)
     batch, _, rows, width = max(frames, key=lambda frame: frame.shape[2]).shape
     height = max(1, _STRIP // (batch * width * step)) * step
-    if height >= rows or torch.is_grad_enabled():
+    if height >= rows:
         return function(False, *frames)
     halo = -(-halo // step) * step
     answers: list[Tensor] = []

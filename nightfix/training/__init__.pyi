@@ -29,6 +29,9 @@ from .sources import (
     PHOTO_SUFFIXES as PHOTO_SUFFIXES,
 )
 from .sources import (
+    pack_references as pack_references,
+)
+from .sources import (
     read_photograph as read_photograph,
 )
 from .trainer import (

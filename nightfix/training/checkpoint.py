@@ -26,25 +26,26 @@ def save_checkpoint(
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     step: int,
+    spent: float,
 ) -> None:
     """Write everything that is needed to go on, whole or not at all.
 
     Tensors are named ``network.*``, ``average.*`` (what is shipped in the end) and
-    ``adam.<slot>.*``; the metadata holds the step and the recipe.
+    ``adam.<slot>.*``; the metadata holds the step, the time spent [s] and the recipe.
     """
     state = {f"average.{k}": v.contiguous() for k, v in average.items()}
     state |= {f"network.{k}": v.contiguous() for k, v in network.state_dict().items()}
     names = [name for name, _ in network.named_parameters()]
     for name, slot in zip(names, optimizer.state_dict()["state"].values(), strict=False):
         state |= {f"adam.{k}.{name}": torch.as_tensor(v).contiguous() for k, v in slot.items()}
-    metadata = {"step": str(step), "recipe": json.dumps(asdict(recipe))}
+    metadata = {"step": str(step), "spent": f"{spent:.1f}", "recipe": json.dumps(asdict(recipe))}
     with replacing(path, overwrite=True) as temporary:
         save_file(state, temporary, metadata)
 
 
 def load_checkpoint(
     path: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], int]:
+) -> tuple[dict[str, Tensor], int, float]:
     """Load a run's state into a network and its optimizer.
 
     Returns
@@ -53,6 +54,8 @@ def load_checkpoint(
         The averaged weights.
     step : int
         Steps done.
+    spent : float
+        Time that the run has taken [s].
 
     Raises
     ------
@@ -67,7 +70,7 @@ def load_checkpoint(
             stored = file.metadata()
         state = load_file(path, device=str(device))
         begun = json.loads(stored["recipe"])
-        step = int(stored["step"])
+        step, spent = int(stored["step"]), float(stored.get("spent", 0))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         hint = "move it away to start again, or give another --output"
         raise InputError(f"{path}: not a checkpoint of a run ({error})", hint) from error
@@ -85,7 +88,7 @@ def load_checkpoint(
         if name in slots["step"]
     }
     optimizer.load_state_dict(adam)
-    return under("average."), step
+    return under("average."), step, spent
 
 
 def _laid_out_as(parameter: Tensor, slot: Tensor) -> Tensor:

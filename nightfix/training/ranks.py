@@ -34,6 +34,14 @@ class Ranks:
             distributed.all_reduce(parameter.grad)
             parameter.grad /= self.size
 
+    def agreed(self, number: float) -> float:
+        """Return the first process's number, so that all of them end together."""
+        if self.size == 1:
+            return number
+        told = [number]
+        distributed.broadcast_object_list(told)
+        return told[0]
+
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:

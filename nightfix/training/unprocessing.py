@@ -7,6 +7,8 @@ Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,18 @@ _CAMERA_MATRICES = torch.tensor(
 )
 
 
+class Look(NamedTuple):
+    """How photographs were developed, and by what camera and in what light they were taken.
+
+    ``contrast``: share of the tone curve, (...); ``rgb2cam``: linear sRGB to camera,
+    (..., 3, 3); ``neutral``: white in camera RGB, (..., 3).
+    """
+
+    contrast: Tensor
+    rgb2cam: Tensor
+    neutral: Tensor
+
+
 def uniform(low: float, high: float, generator: torch.Generator, *shape: int) -> Tensor:
     """Draw numbers between ``low`` and ``high``."""
     return low + (high - low) * torch.rand(shape, generator=generator)
@@ -40,19 +54,34 @@ def gamma_expansion(x: Tensor) -> Tensor:
     return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
 
 
-def random_rgb2cam(generator: torch.Generator) -> Tensor:
-    """Blend published matrices into one from linear sRGB to camera, rows summing to one."""
-    weights = -torch.log(torch.rand(len(_CAMERA_MATRICES), generator=generator) + 1e-6)
-    weights = weights / weights.sum()
+def linearize(x: Tensor, contrast: Tensor) -> Tensor:
+    """Undo a share of the tone curve, and the sRGB transfer function."""
+    return gamma_expansion(torch.lerp(x, inverse_tone_curve(x), contrast))
+
+
+def random_rgb2cam(generator: torch.Generator, *shape: int) -> Tensor:
+    """Blend published matrices into (*shape, 3, 3) from linear sRGB to camera.
+
+    Rows sum to one.
+    """
+    weights = -torch.log(torch.rand(*shape, len(_CAMERA_MATRICES), generator=generator) + 1e-6)
+    weights = weights / weights.sum(-1, keepdim=True)
     xyz2cam = torch.tensordot(weights, _CAMERA_MATRICES, 1)
     rgb2cam: Tensor = xyz2cam @ torch.tensor(SRGB_TO_XYZ, dtype=torch.float32)
-    return rgb2cam / rgb2cam.sum(1, keepdim=True)
+    return rgb2cam / rgb2cam.sum(-1, keepdim=True)
 
 
-def random_neutral(generator: torch.Generator) -> Tensor:
-    """Draw a white in camera RGB, shape (3,): daylight to lamplight, green 1."""
-    red, blue = uniform(1.2, 2.8, generator, 1), uniform(1.2, 2.6, generator, 1)
-    return torch.cat([1 / red, torch.ones(1), 1 / blue])
+def random_neutral(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw whites in camera RGB, (*shape, 3): daylight to lamplight, green 1."""
+    red, blue = uniform(1.2, 2.8, generator, *shape), uniform(1.2, 2.6, generator, *shape)
+    return torch.stack([1 / red, torch.ones(shape), 1 / blue], -1)
+
+
+def random_look(generator: torch.Generator, *shape: int) -> Look:
+    """Draw how photographs were developed: half of them with the whole tone curve."""
+    part = torch.rand(shape, generator=generator) > 0.5
+    contrast = torch.where(part, uniform(0.3, 1.0, generator, *shape), 1.0)
+    return Look(contrast, random_rgb2cam(generator, *shape), random_neutral(generator, *shape))
 
 
 def inverse_white_balance(x: Tensor, neutral: Tensor) -> Tensor:
@@ -60,41 +89,48 @@ def inverse_white_balance(x: Tensor, neutral: Tensor) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (3, H, W)
+    x : Tensor, shape (..., 3, H, W)
         Balanced camera RGB in [0, 1].
-    neutral : Tensor, shape (3,)
+    neutral : Tensor, shape (..., 3)
         Reciprocal of the white-balance gains, at most 1.
     """
-    highlight = ((x.mean(0, keepdim=True) - 0.9).clamp_min(0) / 0.1) ** 2
-    gain = neutral[:, None, None]
+    highlight = ((x.mean(-3, keepdim=True) - 0.9).clamp_min(0) / 0.1) ** 2
+    gain = neutral[..., None, None]
     return x * torch.maximum(highlight + (1 - highlight) * gain, gain)
 
 
+def to_camera(rgb: Tensor, look: Look) -> Tensor:
+    """Turn linear sRGB in [0, 1], (..., 3, H, W), into camera light that is not balanced."""
+    x = torch.einsum("...dc,...chw->...dhw", look.rgb2cam, rgb).clamp_(0, 1)
+    return inverse_white_balance(x, look.neutral).clamp_(0, 1)
+
+
 def unprocess(rgb: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn a developed photograph into linear camera RGB.
+    """Turn developed photographs into linear camera RGB.
 
     Parameters
     ----------
-    rgb : Tensor, shape (3, H, W), float32
+    rgb : Tensor, shape (..., 3, H, W), float32
         sRGB values in [0, 1].
     generator : torch.Generator
-        Chooses the tone curve's strength, the camera and the light.
+        Chooses the tone curve's strength, the camera and the light of each.
 
     Returns
     -------
-    Tensor, shape (3, H, W)
+    Tensor, same shape
         Linear camera light in [0, 1], not white-balanced.
     """
-    strength = (
-        float(uniform(0.3, 1.0, generator, 1)) if torch.rand(1, generator=generator) > 0.5 else 1.0
-    )
-    x = torch.lerp(rgb, inverse_tone_curve(rgb), strength)
-    x = gamma_expansion(x)
-    x = torch.einsum("dc,chw->dhw", random_rgb2cam(generator), x).clamp(0, 1)
-    return inverse_white_balance(x, random_neutral(generator)).clamp(0, 1)
+    look = random_look(generator, *rgb.shape[:-3])
+    return to_camera(linearize(rgb, look.contrast[..., None, None, None]), look)
 
 
 def mosaic_planes(rgb: Tensor) -> Tensor:
-    """Sample an RGB image by an RGGB pattern into packed planes, (3, 2h, 2w) to (4, h, w)."""
-    red, green, blue = rgb
-    return torch.stack([red[0::2, 0::2], green[0::2, 1::2], green[1::2, 0::2], blue[1::2, 1::2]])
+    """Sample RGB by an RGGB pattern into packed planes, (..., 3, 2h, 2w) to (..., 4, h, w)."""
+    red, green, blue = rgb.unbind(-3)
+    sites = (
+        red[..., ::2, ::2],
+        green[..., ::2, 1::2],
+        green[..., 1::2, ::2],
+        blue[..., 1::2, 1::2],
+    )
+    return torch.stack(sites, -3)

@@ -20,7 +20,9 @@ from nightfix.evaluation.metrics import align, measure, psnr, ssim
 from nightfix.evaluation.report import evaluate
 from nightfix.read.tags import ExifTag
 from nightfix.training.config import Recipe
+from nightfix.training.data import make_batch
 from nightfix.training.pairs import find_pairs, read_pair
+from nightfix.training.references import References
 from nightfix.training.sources import load_sources
 from nightfix.write.dng import write_dng
 
@@ -189,14 +191,16 @@ def test_pairs_of_eld_go_to_the_nearest_reference(tmp_path, save):
 def test_real_pairs_can_be_learned_from(tmp_path, save):
     save("scene-1/IMG_0001.dng", 1)
     save("scene-1/IMG_0002.dng", 100, seed=2)
-    (pair,) = load_sources([], [tmp_path])
-    recipe = Recipe(name="x", patch=32)
-    shot = pair.shoot(recipe, None, torch.Generator().manual_seed(1))
-    assert shot.ratio == pytest.approx(100, rel=0.01)
-    assert not shot.shaken
-    assert torch.equal(shot.sharp, shot.seen)
-    error = (shot.capture - shot.sharp).mean().abs()
-    assert error < 0.1 * shot.sharp.mean()
+    recipe, cpu = Recipe(name="x", patch=32, blur_share=1.0), torch.device("cpu")
+    sources = load_sources([], [tmp_path])
+    references = References.of(sources, patch=recipe.patch, seed=1, device=cpu)
+    batch = make_batch(references, recipe, 1, 1.0)
+    ratio = batch.first.condition.ratio
+    assert torch.allclose(ratio, torch.tensor(100.0), rtol=0.01)
+    assert torch.equal(batch.first.target, batch.scene)
+    assert torch.equal(batch.later.target, batch.scene)
+    error = (batch.capture - batch.scene).mean().abs()
+    assert error < 0.1 * batch.scene.mean()
 
 
 def test_pairs_that_cannot_be_used_are_named(tmp_path, save):

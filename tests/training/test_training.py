@@ -2,34 +2,54 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from nightfix.cli.app import app
 from nightfix.errors import DeviceError, InputError, RecipeError
 from nightfix.progress import no_progress
-from nightfix.restore.motion.deconvolution import KERNEL_SIZE
-from nightfix.restore.network import NetworkConfig
+from nightfix.restore.motion.deconvolution import KERNEL_SIZE, deconvolve, shake
+from nightfix.restore.network import Denoiser, NetworkConfig
 from nightfix.restore.weights import load_weights
 from nightfix.training.camera_shake import blur, misjudged, random_shake
 from nightfix.training.config import Recipe, read_recipe
-from nightfix.training.data import make_batch
-from nightfix.training.loss import LOSSES, developed_error, peak_error, stabilized_l1
+from nightfix.training.data import Batch, make_batch
+from nightfix.training.frames import Draws, Frames, Turns
+from nightfix.training.loss import (
+    LOSSES,
+    developed_error,
+    peak_error,
+    stabilized_l1,
+    total_loss,
+)
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
+from nightfix.training.references import References
+from nightfix.training.scenes import (
+    Photographs,
+    add_lamps,
+    look_into,
+    radiance_code,
+    under_stars,
+)
 from nightfix.training.sources import (
+    Pair,
     Panorama,
     Photograph,
     RawPhoto,
     load_sources,
-    look_into,
-    under_stars,
+    pack_references,
 )
 from nightfix.training.trainer import Trainer, learning_rate, train
 from nightfix.training.unprocessing import gamma_expansion, mosaic_planes, unprocess
@@ -47,6 +67,8 @@ TINY = Recipe(
 )
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "night_street.dng"
+
+CPU = torch.device("cpu")
 
 QUIET = {"checkpoint_minutes": 60, "progress": no_progress}
 
@@ -82,7 +104,15 @@ def test_blur_is_a_convolution(generator):
     assert np.abs(blur(light, kernel)[0].numpy() - wanted).max() < 1e-5
 
 
-@pytest.mark.parametrize("tail", [None, -0.2, 0.0, 0.14], ids=str)
+def references(sources, recipe=TINY) -> References:
+    return References.of(sources, patch=recipe.patch, seed=recipe.seed, device=CPU)
+
+
+def one_batch(sources, recipe=TINY, number=1, progress=1.0) -> Batch:
+    return make_batch(references(sources, recipe), recipe, number, progress)
+
+
+@pytest.mark.parametrize("tail", [math.nan, -0.2, 0.0, 0.14], ids=str)
 def test_noise_has_the_variance_it_declares(generator, tail):
     noise = SensorNoise(shot=1e-4, read=2e-3, tail=tail, row=3e-4, quantization=6e-5)
     drawn = add_noise(torch.full((4, 500, 500), 0.2), noise, generator).double()
@@ -145,21 +175,21 @@ def test_a_misjudged_kernel_resembles_the_true_one(generator):
 
 
 def test_a_step_always_has_the_same_batch(photos):
-    one, again, other = (make_batch(photos, TINY, step, 0.5) for step in (3, 3, 4))
+    held = references(photos)
+    one, again, other = (make_batch(held, TINY, step, 0.5) for step in (3, 3, 4))
     assert torch.equal(one.capture, again.capture)
     assert not torch.equal(one.capture, other.capture)
 
 
 def _many(photos, **changes):
-    recipe = dataclasses.replace(TINY, batch=64, **changes)
-    return make_batch(photos, recipe, 1, 1.0)
+    return one_batch(photos, dataclasses.replace(TINY, batch=64, **changes))
 
 
 def test_where_nothing_is_told_of_a_shake_it_is_to_be_undone(photos):
     batch = _many(photos, blur_share=1.0, blur_withheld=1.0)
     for task in (batch.first, batch.later):
         assert task.condition.blur.unique().tolist() == [0.0]
-        assert bool((task.kernel.amax((1, 2)) == 1).all())
+        assert task.kernel is None
     assert not torch.equal(batch.first.target, batch.scene)
 
 
@@ -200,13 +230,13 @@ def test_still_photos_are_sometimes_told_a_false_kernel(photos):
 @pytest.mark.parametrize(("progress", "shaken"), [(0.4, False), (0.5, True)])
 def test_blur_begins_with_the_second_stage(photos, progress, shaken):
     recipe = dataclasses.replace(TINY, blur_share=1.0, blur_withheld=1.0, blur_start=0.5)
-    batch = make_batch(photos, recipe, 1, progress)
+    batch = one_batch(photos, recipe, progress=progress)
     assert torch.equal(batch.first.target, batch.scene) != shaken
 
 
 def test_target_is_the_mean_of_still_captures(photos):
     recipe = dataclasses.replace(TINY, blur_share=0.0, batch=8, noise_error=0.0)
-    batch = make_batch(photos, recipe, 1, 1.0)
+    batch = one_batch(photos, recipe)
     target, told = batch.first.target, batch.first.condition
     error = (batch.capture - target).mean((1, 2, 3))
     noise = (told.a * told.ratio + told.b).sqrt().flatten()
@@ -215,29 +245,162 @@ def test_target_is_the_mean_of_still_captures(photos):
     assert bool((error.abs() < rows)[~lamps].all())
 
 
+def _look(radiance, pitch, yaw, focal=40.0):
+    frames = Frames.of([radiance_code(radiance)], CPU)
+    numbers = {"pitch": pitch, "yaw": yaw, "focal": focal}
+    told = {name: torch.tensor([float(number)]) for name, number in numbers.items()}
+    return look_into(frames, torch.tensor([0]), 31, **told)[0]
+
+
 def test_a_panorama_is_seen_where_one_looks():
     radiance = torch.zeros(3, 64, 128)
     radiance[:, 20, 100] = 5.0
     longitude = (100.5 / 64 - 1) * np.pi
     latitude = (20.5 / 32 - 1) * np.pi / 2
-    seen = look_into(radiance, 31, pitch=-latitude, yaw=longitude, focal=40.0)
+    seen = _look(radiance, -latitude, longitude)
     assert seen.argmax().item() % 31**2 == 15 * 31 + 15
     assert seen.max() > 2
-    assert look_into(radiance, 31, pitch=-latitude, yaw=longitude + 2, focal=40.0).max() == 0
+    assert _look(radiance, -latitude, longitude + 2).max() == 0
 
 
-def test_lamps_of_a_panorama_stay_above_white(generator):
+def test_a_panorama_has_no_seam_behind_one():
+    longitude = (torch.arange(64.0) + 0.5) / 32 * math.pi - math.pi
+    radiance = (1 + torch.cos(longitude)).expand(3, 32, 64).contiguous()
+    before, behind = (_look(radiance, 0.2, yaw) for yaw in (0.0, math.pi))
+    assert torch.allclose(behind, 2 - before, atol=0.01)
+
+
+def test_light_of_a_panorama_is_kept_in_bytes(generator):
+    radiance = 10 ** (8 * torch.rand(3, 16, 32, generator=generator) - 4)
+    frames = Frames.of([radiance_code(radiance)], CPU)
+    *mantissas, exponent = frames.samples.T.float()
+    light = torch.stack(mantissas).view(3, 16, 32) * torch.exp2(exponent - 136).view(16, 32)
+    error = (light - radiance).abs() / radiance.amax(0)
+    assert error.max() < 1 / 250
+
+
+def test_lamps_of_a_panorama_stay_above_white():
     radiance = torch.full((3, 64, 128), 0.2)
     radiance[:, ::8, ::8] = 500.0
-    recipe = dataclasses.replace(TINY, blur_share=0.0)
-    shots = [Panorama(radiance.half()).shoot(recipe, None, generator) for _ in range(8)]
-    assert max(float(shot.sharp.max()) for shot in shots) > 2
-    assert all(bool(shot.capture.isfinite().all()) for shot in shots)
+    batch = one_batch([Panorama(radiance)], dataclasses.replace(TINY, batch=8, blur_share=0.0))
+    assert batch.scene.max() == 2
+    assert bool(batch.capture.isfinite().all())
+
+
+def test_windows_are_turned_in_all_ways(generator):
+    picture = torch.randint(0, 255, (3, 9, 11), generator=generator, dtype=torch.uint8)
+    frames = Frames.of([torch.zeros_like(picture)[:, 2:], picture], CPU)
+    ways = [[bool(n & bit) for n in range(8)] for bit in (1, 2, 4)]
+    place = torch.tensor([2, 3], dtype=torch.int32)[:, None].expand(2, 8)
+    chosen, turns = torch.ones(8, dtype=torch.long), Turns(*map(torch.tensor, ways))
+    cut = frames.windows(chosen, *place, 5, turns)
+    plain = picture[:, 2:7, 3:8]
+    for window, rows, columns, transposed in zip(cut, *ways, strict=True):
+        flips = [axis for axis, flipped in ((1, rows), (2, columns)) if flipped]
+        assert torch.equal(window, (plain.mT if transposed else plain).flip(flips))
+    assert len({tuple(window.flatten().tolist()) for window in cut}) == 8
+
+
+def test_windows_are_mostly_cut_where_there_is_detail(generator):
+    picture = torch.full((3, 400, 400), 90, dtype=torch.uint8)
+    noise = torch.randint(0, 255, (3, 400, 200), generator=generator, dtype=torch.uint8)
+    picture[:, :, 200:] = noise
+    photographs = Photographs(Frames.of(3 * [picture], CPU))
+    cut = photographs.cut(torch.zeros(400, dtype=torch.long), 20, Draws.of(4, CPU))
+    detailed = (cut.float().std((1, 2, 3)) > 20).float().mean()
+    # Half of all places have detail: one of two is the richer one with detail in 3 of 4.
+    assert detailed == pytest.approx(0.25 * 0.5 + 0.75 * 0.75, abs=0.08)
+
+
+def test_photographs_are_seen_in_three_sizes(generator):
+    pixels = torch.randint(0, 255, (3, 500, 700), generator=generator, dtype=torch.uint8)
+    small = torch.randint(0, 255, (3, 60, 80), generator=generator, dtype=torch.uint8)
+    frames = references([Photograph(pixels), Photograph(small)]).photographs.frames
+    assert frames.height[0] == 500
+    assert 500 / 1.6 <= frames.height[1] <= 500
+    assert 500 / 2.2 <= frames.height[2] <= 500 / 1.6
+    assert frames.height[3:].tolist() == [2 * TINY.patch + 30] * 3
+
+
+def test_a_batch_has_all_kinds_of_references(photos):
+    light = torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None].expand(4, 60, 70).half()
+    pair = Pair(light / 10, torch.full_like(light, 0.9), ratio=10.0, a=1e-4, b=1e-6)
+    panorama = Panorama(torch.full((3, 64, 128), 0.2))
+    recipe = dataclasses.replace(TINY, batch=64, blur_share=1.0, blur_withheld=1.0, noise_error=0)
+    batch = one_batch([*photos, panorama, RawPhoto(light), pair], recipe)
+    real = (batch.first.condition.a == 1e-4).flatten()
+    assert 6 < real.sum() < 28
+    assert bool((batch.first.condition.ratio[real] == 10).all())
+    assert torch.allclose(batch.scene[real], torch.tensor(0.9), atol=1e-3)
+    assert torch.equal(batch.first.target[real], batch.scene[real])
+    means = batch.capture[real].mean((2, 3)).sort().values
+    assert torch.allclose(means, torch.tensor([0.1, 0.2, 0.3, 0.4]), atol=1e-3)
+
+
+def test_a_device_is_neither_waited_for_nor_mixed_with_the_processor(photos, monkeypatch):
+    # Tensors on "meta" have no values: whatever reads one, or mixes it with others, fails.
+    def draws(seed, _):
+        return Draws(torch.Generator().manual_seed(seed), None)
+
+    monkeypatch.setattr(Draws, "of", draws)
+    light = torch.full((4, 60, 70), 0.2).half()
+    sources = [*photos, Panorama(torch.full((3, 64, 128), 0.2)), RawPhoto(light)]
+    sources.append(Pair(light, light, ratio=10.0, a=1e-4, b=1e-6))
+    network = NetworkConfig(widths=(4, 8), capture_width=4, embedding=8, deconvolution=True)
+    recipe = dataclasses.replace(
+        TINY, batch=64, developed=1.0, color=1.0, blur_kept=0.3, network=network
+    )
+    device = torch.device("meta")
+    held = References.of(sources, patch=recipe.patch, seed=1, device=device)
+    batch = make_batch(held, recipe, 1, 1.0).to(device)
+    target, condition, kernel = batch.later.target, batch.later.condition, batch.later.kernel
+    undone = deconvolve(shake(batch.capture, kernel), kernel)
+    predicted = Denoiser(network).to(device)(batch.capture, batch.capture, condition, undone)
+    loss = total_loss(recipe, predicted, target, condition)
+    loss.backward()
+    frames = (batch.capture, batch.scene, batch.first.target, target, kernel, *condition, loss)
+    assert {frame.device for frame in frames} == {device}
+
+
+def test_noise_of_a_batch_is_that_of_each_sensor(photos):
+    recipe = dataclasses.replace(TINY, batch=200, blur_share=0.0, noise_error=0.0, patch=64)
+    batch = one_batch(photos, recipe)
+    told, scene = batch.first.condition, batch.scene
+    variance = told.ratio * told.a * scene + told.ratio**2 * told.b
+    dark = (scene < 0.8).flatten(1).all(1) & (scene.mean((1, 2, 3)) < 0.3)
+    error = (batch.capture - scene) / variance.sqrt()
+    squares = error[dark].square().mean((1, 2, 3))
+    assert dark.sum() > 50
+    assert squares.median().item() == pytest.approx(1, abs=0.03)
+    assert error[dark].mean().item() == pytest.approx(0, abs=0.005)
+
+
+def test_too_noisy_captures_are_drawn_anew(photos):
+    batch = _many(photos, amplified_shot_max=0.003, noise_error=0.0)
+    told = batch.first.condition
+    assert (told.a * told.ratio).max() < 0.00301
+    assert told.ratio.max() > 50
+    assert told.a.max() > 1e-3
+
+
+def test_sensors_lie_along_the_measured_lines(generator):
+    sensors = random_sensor(generator, 0.5, 20000)
+    gain = (16000 * sensors.shot).log()
+    residual = (16000 * sensors.read).log() - 0.55 * gain
+    assert residual.mean().item() == pytest.approx(1.2, abs=0.02)
+    assert residual.std().item() == pytest.approx(0.49, abs=0.02)
+    assert ((gain > math.log(0.2)) & (gain < math.log(10))).float().mean() > 0.8
+    assert gain.exp().min() < 0.1
+    assert gain.exp().max() > 60
+    long = ~sensors.tail.isnan()
+    assert long.float().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert bool((sensors.row[long] > 0).all())
+    assert bool((sensors.row[~long] == 0).all())
 
 
 def test_a_night_is_dark_and_its_stars_are_mostly_faint(generator):
-    day = 0.3 + 0.4 * torch.rand(3, 96, 96, generator=generator)
-    nights = torch.stack([under_stars(day, generator) for _ in range(40)])
+    day = 0.3 + 0.4 * torch.rand(40, 3, 96, 96, generator=generator)
+    nights = under_stars(day, generator)
     skies = nights.flatten(2).median(2).values[:, :, None, None]
     assert 0.01 < skies.min() < 0.05
     assert 0.05 < skies.median() < 0.2
@@ -249,6 +412,14 @@ def test_a_night_is_dark_and_its_stars_are_mostly_faint(generator):
     assert 0.005 < stars[tops].median() < 0.1
 
 
+def test_lamps_are_few_and_bright(generator):
+    lamps = add_lamps(torch.zeros(60, 3, 96, 96), generator)
+    brightest = lamps.flatten(1).amax(1)
+    assert bool((brightest > 0.1).all())
+    assert 5 < brightest.max() < 40
+    assert (lamps.amax(1) > 0.1).float().mean() < 0.2
+
+
 def test_an_interpolated_raw_is_no_reference(tmp_path, synthetic_raw):
     raw = synthetic_raw(shape=(256, 256))
     write_dng(tmp_path / "linear.dng", raw, restored=False, linear=True)
@@ -256,24 +427,27 @@ def test_an_interpolated_raw_is_no_reference(tmp_path, synthetic_raw):
         load_sources([tmp_path])
 
 
-def test_a_raw_reference_is_taken_as_it_is(generator):
+def test_a_raw_reference_is_taken_as_it_is():
     planes = torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None].expand(4, 60, 70).half()
-    recipe = dataclasses.replace(TINY, patch=32)
-    shots = [
-        RawPhoto(planes).shoot(recipe, random_shake(8, generator), generator) for _ in range(12)
-    ]
-    means = torch.stack([shot.sharp.mean((1, 2)) for shot in shots])
+    recipe = dataclasses.replace(TINY, batch=12, blur_share=1.0, blur_withheld=1.0)
+    batch = one_batch([RawPhoto(planes)], recipe)
+    means = batch.first.target.mean((2, 3))
     shades = means / means[:, :1]
     greens = shades[:, 1:3].sort().values
     assert torch.allclose(greens, torch.tensor([2.0, 3.0]).expand(12, 2), atol=0.01)
     assert torch.allclose(shades[:, 3], torch.tensor(4.0), atol=0.01)
     assert len(shades[:, 1].round().unique()) == 2
-    assert torch.allclose(shots[0].seen, shots[0].sharp, atol=1e-3)
+    assert torch.allclose(batch.scene, batch.first.target, atol=1e-3)
+
+
+def test_a_raw_reference_smaller_than_a_sample_is_refused():
+    with pytest.raises(InputError, match="smaller than a patch"):
+        references([RawPhoto(torch.zeros(4, 40, 70).half())])
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_loss_is_least_at_the_truth_and_grows(photos, name):
-    batch = make_batch(photos, dataclasses.replace(TINY, batch=4), 1, 1.0)
+    batch = one_batch(photos, dataclasses.replace(TINY, batch=4))
     told, target = batch.first.condition, batch.first.target.clamp(0.05, 1.5)
     values = [LOSSES[name](target * gain, target, told).item() for gain in (1.0, 1.1, 1.3, 0.8)]
     assert values[0] == pytest.approx(0, abs=1e-5)
@@ -295,8 +469,9 @@ def test_a_developed_loss_counts_shadows_more_than_lights():
 
 def test_rate_warms_up_and_falls():
     recipe = dataclasses.replace(TINY, steps=1000)
-    rates = [learning_rate(recipe, step) for step in (0, 99, 550, 1000)]
+    rates = [learning_rate(recipe, step, step / 1000) for step in (0, 99, 550, 1000)]
     assert rates == pytest.approx([2e-5, 2e-3, 0.51 * 2e-3, 0.02 * 2e-3], rel=0.01)
+    assert learning_rate(recipe, 300, 1.0) == pytest.approx(0.02 * 2e-3)
 
 
 def test_training_lowers_the_loss(photos, tmp_path):
@@ -304,7 +479,7 @@ def test_training_lowers_the_loss(photos, tmp_path):
     recipe = dataclasses.replace(
         TINY, steps=100, blur_share=0.0, later=0.0, learning_rate=1e-2, ema=0.5, network=network
     )
-    batch = make_batch(photos, dataclasses.replace(recipe, batch=8), 1000, 1.0)
+    batch = one_batch(photos, dataclasses.replace(recipe, batch=8), 1000)
 
     def loss(network: torch.nn.Module) -> float:
         with torch.no_grad():
@@ -335,14 +510,57 @@ def test_later_passes_learn_from_their_samples(photos, tmp_path, changes):
 def test_a_stopped_run_goes_on_to_the_same_weights(photos, tmp_path):
     whole = Trainer(TINY, photos, tmp_path / "a", torch.device("cpu")).run(**QUIET)
     first = Trainer(TINY, photos, tmp_path / "b", torch.device("cpu"))
-    for batch, _ in zip(first._batches(), range(5), strict=False):
-        first._train_step(batch)
-        first.step += 1
+    for _ in range(5):
+        first.train_step(first.share)
     first.save()
     again = Trainer(TINY, photos, tmp_path / "b", torch.device("cpu"))
     assert again.step == 5
     resumed = again.run(**QUIET)
     assert all(torch.allclose(whole[key], resumed[key], atol=1e-6) for key in whole)
+
+
+def test_a_run_ends_by_itself_in_its_time_and_goes_on(photos, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(TINY, steps=10**6)
+    clock = SimpleNamespace(now=0.0, time=lambda: 0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("nightfix.training.trainer.time", clock)
+
+    def train_for(minutes: float) -> Trainer:
+        trainer = Trainer(recipe, photos, tmp_path, CPU, minutes=minutes)
+        step = trainer.train_step
+
+        def timed_step(share: float) -> dict[str, torch.Tensor]:
+            clock.now += 10
+            return step(share)
+
+        monkeypatch.setattr(trainer, "train_step", timed_step)
+        trainer.run(**QUIET)
+        return trainer
+
+    first = train_for(1)
+    assert first.step == 6
+    assert train_for(1).step == 6
+    assert train_for(2).step == 12
+
+
+def test_a_compiled_network_is_one_graph_and_learns_the_same(photos, tmp_path, monkeypatch):
+    compiler = partial(torch.compile, backend="eager", fullgraph=True)
+    monkeypatch.setattr("nightfix.training.trainer.torch.compile", compiler)
+    plain = Trainer(TINY, photos, tmp_path / "a", CPU).run(**QUIET)
+    compiled = Trainer(TINY, photos, tmp_path / "b", CPU, compiled=True).run(**QUIET)
+    assert all(torch.allclose(plain[key], compiled[key], atol=1e-5) for key in plain)
+
+
+def test_a_step_whose_gradient_is_not_finite_is_left_out(photos, tmp_path, monkeypatch):
+    trainer = Trainer(TINY, photos, tmp_path, CPU)
+    trainer.train_step(0.5)
+    before = [p.detach().clone() for p in trainer.network.parameters()]
+    monkeypatch.setattr(trainer, "_loss", lambda predicted, _: predicted.sum() * math.nan)
+    trainer.train_step(0.5)
+    after = list(trainer.network.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    monkeypatch.undo()
+    trainer.train_step(0.5)
+    assert not all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def test_another_recipe_does_not_go_on_with_a_run(photos, tmp_path):
@@ -385,6 +603,7 @@ def test_two_processes_train_one_network(tmp_path, rng, request):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-port", "29547", "-m", "nightfix", "train", str(recipe)]
     command += ["--photos", str(folder), "--output", str(tmp_path / "run"), "--device", "cpu"]
+    command += ["--minutes", "60"]
     environment = os.environ | {"PYTHONPATH": str(request.config.rootpath), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -413,6 +632,86 @@ def test_sources_are_told_apart_by_their_suffix(tmp_path, rng):
     shutil.copy(EXAMPLE, tmp_path / "c.dng")
     kinds = [type(source) for source in load_sources([tmp_path])]
     assert kinds == [Photograph, Panorama, RawPhoto]
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Return a folder of two photographs, a panorama and a RAW file."""
+    import imagecodecs
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    coarse = rng.integers(0, 255, (30, 45, 3), dtype=np.uint8)
+    large = np.kron(coarse, np.ones((20, 20, 1), np.uint8))
+    large[:, 500:] = rng.integers(0, 255, (600, 400, 3), dtype=np.uint8)
+    iio.imwrite(folder / "a.png", large)
+    iio.imwrite(folder / "b.png", coarse)
+    radiance = np.exp2(rng.uniform(-8, 8, (16, 32, 1))).astype(np.float32).repeat(3, 2)
+    (folder / "c.hdr").write_bytes(imagecodecs.rgbe_encode(radiance, header=True))
+    shutil.copy(EXAMPLE, folder / "d.dng")
+    return folder
+
+
+def test_a_pack_with_room_holds_all(tmp_path, folder):
+    kept = pack_references([folder], tmp_path / "all.npz", megabytes=40)
+    assert {Path(name).name: share for name, share in kept.items()} == dict.fromkeys(
+        ["a.png", "b.png", "c.hdr", "d.dng"], 1
+    )
+    large, small, panorama, raw = load_sources([folder])
+    packed_large, packed_small, packed_panorama, packed_raw = load_sources([tmp_path / "all.npz"])
+    assert packed_large.pixels.dtype == torch.uint8
+    assert packed_large.pixels.shape == large.pixels.shape
+    assert (packed_small.pixels.float() - small.pixels.float()).abs().mean() < 12
+    ratio = packed_panorama.radiance / panorama.radiance
+    assert ratio.log().abs().median() < 0.1
+    assert packed_panorama.radiance.max() > 100
+    assert torch.allclose(packed_raw.planes, raw.planes, atol=5e-4)
+
+
+@pytest.mark.parametrize("megabytes", [0.25, 0.35])
+def test_a_pack_is_cut_and_reduced_until_it_fits(tmp_path, folder, megabytes):
+    (folder / "d.dng").unlink()
+    path = tmp_path / "small.npz"
+    kept = {
+        Path(n).name: s for n, s in pack_references([folder], path, megabytes=megabytes).items()
+    }
+    assert 0.7 * megabytes < path.stat().st_size / 1e6 <= megabytes
+    assert 0 < kept["a.png"] < 1
+    assert kept["b.png"] == kept["c.hdr"] == 1
+    large = load_sources([path])[0].pixels.float()
+    assert large.shape[1] * large.shape[2] == pytest.approx(kept["a.png"] * 600 * 900)
+    assert large[:, :, large.shape[2] // 2 :].std((1, 2)).mean() > 30
+
+
+def test_what_does_not_fit_is_told(tmp_path, folder):
+    path = tmp_path / "tiny.npz"
+    words = ["train", "--photos", str(folder), "--pack", str(path), "--pack-megabytes", "0.1"]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0
+    assert ended.stdout.strip() == str(path)
+    assert f"left out, too little of it would fit: {folder / 'a.png'}" in ended.stderr
+    assert "2 of 4 references whole, 0 cut or reduced, 2 left out" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["--pack", "x.npz"], "--pack takes --photos"),
+        (["--pack", "x.npz", "--photos", ".", "--pairs", "."], "no --pairs"),
+        (["--photos", "."], "give a recipe and --output"),
+    ],
+)
+def test_what_belongs_together_is_asked_for(command, told):
+    ended = CliRunner().invoke(app, ["train", *command])
+    assert ended.exit_code == 2
+    assert told in ended.stderr
+
+
+def test_a_damaged_pack_is_refused(tmp_path):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(b"no pack")
+    with pytest.raises(InputError, match="not a pack"):
+        load_sources([path])
 
 
 def test_no_photos_is_an_error(tmp_path):
@@ -450,15 +749,32 @@ def test_a_wrong_recipe_is_refused_by_the_key_s_name(tmp_path, text, named):
         read_recipe(path)
 
 
-@pytest.mark.parametrize("name", ["base", "fast"])
-def test_the_recipes_are_right(request, name):
-    recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / f"{name}.toml")
-    assert recipe.name == f"nightfix-{name}"
-
-
-@pytest.mark.parametrize("name", ["base", "fast"])
+@pytest.mark.parametrize("name", ["base", "fast", "gpu"])
 def test_a_shipped_recipe_has_the_network_of_the_weights(request, name):
     recipe = read_recipe(request.config.rootpath / "weights" / "recipes" / f"{name}.toml")
     _, info = load_weights(recipe.name)
     shipped = NetworkConfig(**info.network | {"widths": tuple(info.network["widths"])})
     assert shipped == recipe.network
+
+
+def test_a_quarter_of_an_hour_from_packing_to_evaluation(tmp_path, folder, request):
+    recipe = (request.config.rootpath / "weights" / "recipes" / "gpu.toml").read_text("utf-8")
+    smaller = recipe.replace("batch = 32", "batch = 1").replace("patch = 192", "patch = 32")
+    (tmp_path / "small.toml").write_text(smaller.replace("steps = 1000000", "steps = 2"))
+    pack, output = tmp_path / "pack.npz", tmp_path / "run"
+    commands = [
+        ["train", "--photos", folder, "--pack", pack, "--pack-megabytes", "40"],
+        ["train", tmp_path / "small.toml", "--init", "nightfix-base", "--photos", pack]
+        + ["--output", output, "--minutes", "14", "--checkpoint-minutes", "2", "--device", "cpu"],
+        ["evaluate", "--weights", output / "nightfix-base.safetensors", "--photos", folder]
+        + ["--ratio", "100", "--steps", "1"],
+    ]
+    for command in commands:
+        ended = CliRunner().invoke(app, [str(word) for word in command])
+        assert ended.exit_code == 0, ended.stderr
+    network, info = load_weights(str(output / "nightfix-base.safetensors"))
+    assert info.training["steps"] == 2
+    shipped = load_weights("nightfix-base")[0].state_dict()
+    changes = [(shipped[k] - v).abs().max() for k, v in network.state_dict().items()]
+    assert 0 < max(changes) < 0.05
+    assert "x100" in ended.stdout
