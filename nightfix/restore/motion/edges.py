@@ -25,6 +25,7 @@ from nightfix.restore.motion.fourier import (
     squared,
     transfer_function,
 )
+from nightfix.restore.motion.kernel_network import most_likely_kernel
 from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, kernel_axis, still
 
 #: Side of a kernel on the packed planes [packed px].
@@ -61,7 +62,13 @@ _SPLITS = 9
 #: Steps between samples that count as edges.
 _SMALLEST_EDGE = 0.01
 
+#: How much a kernel is held back, in parts of the picture's mean power.
 _RIDGE = 0.02
+
+#: What the network is shown of a kernel at the end: fits that are held back less or more, of
+#: latent pictures with fewer or more edges (ridge, cost of an edge).
+_LAST_TURN = 1.1**3
+_FITS = ((0.02, 1e-2 / _LAST_TURN), (0.002, 1e-2 / _LAST_TURN), (0.005, 2.5e-3))
 _SMALLEST = 0.1
 
 
@@ -130,7 +137,9 @@ def find_shake_in_edges(picture: Tensor) -> Tensor | None:
             return None
     length = kernel_axis(kernel)[0]
     long = length >= _SHORTEST and kernel_axis(cautious)[0] <= _LONGER * length
-    return _fine_kernel(window, kernel) if long and float(kernel.max()) > _WIDEST_PEAK else None
+    if not long or float(kernel.max()) <= _WIDEST_PEAK:
+        return None
+    return most_likely_kernel(_estimates(window, kernel))
 
 
 def kernel_from_edges(picture: Tensor) -> Tensor:
@@ -158,9 +167,32 @@ def kernel_from_edges(picture: Tensor) -> Tensor:
     Xu, Zheng and Jia, "Unnatural L0 Sparse Representation for Natural Image Deblurring",
     CVPR 2013; Cho and Lee, "Fast Motion Deblurring", SIGGRAPH Asia 2009 (the kernel step).
     """
+    return most_likely_kernel(estimates_from_edges(picture))
+
+
+def estimates_from_edges(picture: Tensor) -> Tensor:
+    """Return all that edges tell of a shake: what the network of kernels is shown.
+
+    Parameters
+    ----------
+    picture : Tensor, shape (4, h, w)
+        As for :func:`kernel_from_edges`.
+
+    Returns
+    -------
+    Tensor, shape (7, 33, 33)
+        Each divided by its largest value [mosaic px]: the estimate; that on the mosaic, and that
+        on the planes, of which it is one; three fits to the same edges, which may be negative;
+        and the autocorrelation of the picture's gradients, which is like the kernel's own.
+
+    References
+    ----------
+    Goldstein and Fattal, "Blur-Kernel Estimation from Spectral Irregularities", ECCV 2012 (the
+    autocorrelation).
+    """
     window = richest_window(picture)
     luma, first = _begin(window)
-    return _fine_kernel(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
+    return _estimates(window, _estimated(luma, first, _ON_PLANES, _GLANCE, *_CLOSER))
 
 
 def explanation_cost(picture: Tensor, kernel: Tensor) -> float:
@@ -180,12 +212,11 @@ def explanation_cost(picture: Tensor, kernel: Tensor) -> float:
         small: the edges of a picture are fewest if it is sharpened by the shake that it had.
     """
     window = richest_window(picture)
-    seen = _tapered(_normalized(interpolate_colors(window[None])[0].mean(0)))
-    size = (seen.shape[0], seen.shape[1])
-    view = _View(seen, torch.fft.rfft2(seen), laplacian(size))
+    view = _seen_at(_normalized(interpolate_colors(window[None])[0].mean(0)))
+    size = (view.seen.shape[0], view.seen.shape[1])
     latent = _latent_picture(view, kernel, _ON_MOSAIC.edge)
     sharp = torch.fft.irfft2(latent, s=size)
-    error = torch.fft.irfft2(latent * transfer_function(kernel, size), s=size) - seen
+    error = torch.fft.irfft2(latent * transfer_function(kernel, size), s=size) - view.seen
     edges = squared(gradients(sharp)) > _SMALLEST_EDGE**2
     return float(error.square().sum() + _ON_MOSAIC.edge * edges.sum())
 
@@ -214,18 +245,27 @@ def _begin(window: Tensor) -> tuple[Tensor, Tensor]:
     return _normalized(window.mean(0)), _first_kernel(_side(_COARSE, _GLANCE))
 
 
-def _fine_kernel(window: Tensor, kernel: Tensor) -> Tensor:
-    """Go on from a kernel on the packed planes to one on the mosaic, shape (33, 33).
+def _estimates(window: Tensor, kernel: Tensor) -> Tensor:
+    """Go on from a kernel on the packed planes to those on the mosaic, shape (7, 33, 33).
 
-    Patterns as fine as the mosaic can lead the finer one astray: then it is not taken.
+    Patterns as fine as the mosaic can lead the finer one astray: then it is not the first.
     """
     if min(window.shape[1:]) <= 2 * _COARSE:
-        return still()[0]
+        return still().expand(7, -1, -1)
     luma = _normalized(interpolate_colors(window[None])[0].mean(0))
     fine = _estimated(luma, kernel, _ON_MOSAIC, *_CLOSER)
-    if _likeness(_resized_kernel(fine, _COARSE), kernel) < _FOLLOWS:
-        return center_kernel(_resized_kernel(kernel, KERNEL_SIZE))
-    return fine
+    coarse = _resized_kernel(kernel, KERNEL_SIZE)
+    follows = _likeness(_resized_kernel(fine, _COARSE), kernel) >= _FOLLOWS
+    view = _seen_at(luma)
+    fits = []
+    for ridge, edge in _FITS:
+        latent = _latent_picture(view, fine, edge)
+        fits.append(_kernel_between(latent, view, KERNEL_SIZE, ridge))
+    size = (view.seen.shape[0], view.seen.shape[1])
+    power = view.spectrum.abs().square_().mul_(view.stiffness)
+    own = _middle_of(torch.fft.irfft2(power, s=size), KERNEL_SIZE)
+    told = [fine if follows else center_kernel(coarse), fine, coarse, *fits, own]
+    return torch.stack([one / one.max().clamp_min(1e-9) for one in told])
 
 
 def _likeness(one: Tensor, other: Tensor) -> float:
@@ -244,15 +284,19 @@ def _normalized(luma: Tensor) -> Tensor:
 def _estimated(luma: Tensor, kernel: Tensor, stage: _Stage, *scales: float) -> Tensor:
     """Refine a kernel on a luminance at some sizes in turn; its side is that at the last one."""
     for scale in scales:
-        seen, side = _tapered(_resized(luma, scale)), _side(stage.side, scale)
-        if min(seen.shape) <= 2 * side:
+        view, side = _seen_at(luma, scale), _side(stage.side, scale)
+        if min(view.seen.shape) <= 2 * side:
             return still(side=_side(stage.side, scales[-1]))[0]
-        view = _View(seen, torch.fft.rfft2(seen), laplacian((seen.shape[0], seen.shape[1])))
         kernel = _resized_kernel(kernel, side)
         for turn in range(stage.rounds):
             latent = _latent_picture(view, kernel, stage.edge / 1.1**turn)
             kernel = center_kernel(_fit_kernel(latent, view, side))
     return kernel
+
+
+def _seen_at(luma: Tensor, scale: float = 1.0) -> _View:
+    seen = _tapered(_resized(luma, scale))
+    return _View(seen, torch.fft.rfft2(seen), laplacian((seen.shape[0], seen.shape[1])))
 
 
 def _side(side: int, scale: float) -> int:
@@ -307,18 +351,28 @@ def _latent_picture(view: _View, kernel: Tensor, edge: float) -> Tensor:
 
 
 def _fit_kernel(latent: Tensor, view: _View, side: int) -> Tensor:
-    """Find the kernel that maps the gradients of one picture to those of the other.
+    """Find the kernel that maps the gradients of one picture to those of the other."""
+    kernel = _kernel_between(latent, view, side, _RIDGE).clamp_min_(0)
+    if float(kernel.max()) == 0:
+        return _first_kernel(side)
+    return _connected(kernel)
+
+
+def _kernel_between(latent: Tensor, view: _View, side: int, ridge: float) -> Tensor:
+    """Solve for that kernel by ridge regression; it may be negative.
 
     In the Fourier domain a gradient is a factor, whose square is the Laplacian's.
     """
     power = latent.abs().square_().mul_(view.stiffness)
-    over = power + (_RIDGE * power.mean() + 1e-12)
+    over = power + (ridge * power.mean() + 1e-12)
     ratio = divided(latent.conj() * view.spectrum, over).mul_(view.stiffness)
-    full = torch.fft.irfft2(ratio, s=(view.seen.shape[0], view.seen.shape[1]))
-    kernel = torch.roll(full, (side // 2, side // 2), (0, 1))[:side, :side].clamp_min(0)
-    if float(kernel.max()) == 0:
-        return _first_kernel(side)
-    return _connected(kernel)
+    size = (view.seen.shape[0], view.seen.shape[1])
+    return _middle_of(torch.fft.irfft2(ratio, s=size), side)
+
+
+def _middle_of(full: Tensor, side: int) -> Tensor:
+    """Cut out a square around the origin of what wraps around."""
+    return torch.roll(full, (side // 2, side // 2), (0, 1))[:side, :side]
 
 
 def _connected(kernel: Tensor) -> Tensor:
