@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,8 @@ from nightfix.condition.defects import (
 )
 from nightfix.condition.hot_pixels import estimate_suspects, look_over, standing_out
 from nightfix.training.noise import SensorNoise, add_noise, random_sensor
-from nightfix.training.sources import Photograph, load_sources, under_stars
+from nightfix.training.scenes import under_stars
+from nightfix.training.sources import Photograph, load_sources
 from nightfix.training.unprocessing import random_neutral, unprocess
 
 Floats = NDArray[np.float32]
@@ -128,7 +129,7 @@ def scene(
     if kind < 0.25:
         light = light * math.exp(rng.uniform(-1.6, 0.7))
     elif 0.5 <= kind < 0.68:
-        light = under_stars(light, generator)
+        light = under_stars(light[None], generator)[0]
     elif kind >= 0.68:
         light = light * float(rng.uniform(0.06, 0.3)) / max(float(light[1].mean()), 0.02)
         for _ in range(int(rng.integers(1, 4))):
@@ -158,7 +159,10 @@ def random_capture(
     """Draw a ratio, 1 in three of ten, and a sensor without defects of its own."""
     while True:
         ratio = 1.0 if rng.random() < 0.3 else math.exp(rng.uniform(0, math.log(300)))  # noqa: PLR2004
-        sensor = replace(random_sensor(generator, 0.6), hot=0.0)
+        drawn = asdict(random_sensor(generator, 0.6))
+        sensor = SensorNoise(
+            **{name: float(number) for name, number in drawn.items()} | {"hot": 0.0}
+        )
         if sensor.shot * ratio <= 0.3 and sensor.read * ratio <= 0.35:  # noqa: PLR2004
             return ratio, sensor
 
@@ -199,7 +203,7 @@ def capture(sources: list[Photograph], side: int, seed: tuple[int, int]) -> Capt
     captured = np.empty_like(truth)
     for site, plane in enumerate(taken):
         captured[site // 2 :: 2, site % 2 :: 2] = plane
-    spread = np.sqrt(noise.shot * np.maximum(truth, 0) + noise.variance_at_black)
+    spread = np.sqrt(noise.shot * np.maximum(truth, 0) + float(noise.variance_at_black))
     captured, defects = heated(captured, spread, rng)
     kinds = {"R": 0, "B": 0, "G": 1, "M": 2}
     sensor = Sensor(
