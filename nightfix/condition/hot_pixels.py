@@ -14,7 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.condition.mending import estimate_samples
+from nightfix.condition.defects import (
+    MARGIN,
+    Sensor,
+    StandingOut,
+    detail_of,
+    evidence,
+    log_odds,
+    with_estimate,
+)
+from nightfix.condition.mending import Estimate, estimate_samples
 from nightfix.condition.noise import NoiseModel, choose_noise
 from nightfix.condition.saturation import find_saturation
 from nightfix.parallel import in_parallel
@@ -27,53 +36,18 @@ Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
 Offsets = tuple[tuple[int, int], ...]
 
+#: How far a sample stands out of its own plane's neighbors, at least, and how far those of a stuck
+#: line do [standard deviations of the noise].
+_STANDS_OUT, _OF_A_STUCK_LINE = 4.0, 8.0
 
-class Evidence(NamedTuple):
-    """What it takes to call a sample hot.
+#: Chance from which a sample is looked at closely, on a sensor with this share of defects.
+_SUSPECT, _POOR = 0.02, 1e-3
 
-    How far it stands out of its own plane's neighbors, in units of their range (``range``) and of
-    what stands out around it anyhow (``texture``); the shares of that by which those beside it may
-    rise in any case (``rise``), and the second brightest and the brightest of them (``second``,
-    ``brightest``); and how far it is from what those around it say, in units of the error of that
-    rule around it (``error``).
-    """
+#: Share of the excess of a stuck line that those beside it have at most.
+_LEAST = 0.08
 
-    range: float
-    texture: float
-    rise: float
-    second: float
-    brightest: float
-    error: float
-
-
-#: For a photo of which nothing is known, and for one that has many hot pixels: there a sample that
-#: stands out is more likely to be another one than detail.
-_OF_ANY = Evidence(range=1.5, texture=0.5, rise=0.08, second=0.2, brightest=0.3, error=16.0)
-_OF_MANY = Evidence(range=0.5, texture=0.5, rise=0.15, second=0.5, brightest=2.0, error=8.0)
-
-#: How far a sample stands out of its own plane's neighbors, at least, and is from what those around
-#: it say [standard deviations of the noise].
-_STANDS_OUT, _FAR_OFF = 8.0, 5.0
-
-#: Which of the samples around it tells that last, counted from the one that stands out most.
-_SIXTH = 6
-
-#: Share of a point of light that the samples beside it have of it, at least: that of a Gaussian
-#: with sigma 0.6 px, as a lens's smallest is; largest share by which it is told from a defect,
-#: that of a line, and how many standard deviations of the noise are left for a star's own.
-_OF_A_STAR, _MOST, _LEAST, _OF_ITS_NOISE = 0.25, 0.2, 0.08, 3.0
-
-#: What the second brightest sample beside a defect has of its excess where it has next to nothing;
-#: then the brightest may be hot itself.
-_NOTHING = 0.02
-
-#: Share of the photo's samples that count as its highlights, how near to them a sample belongs to
-#: them, and how far it has to stand out there, in units of its neighbors' level.
-_HIGHLIGHTS, _NEAR_THEM, _OUT_OF_HIGHLIGHTS = 0.01, 0.8, 1.0
-
-#: Share of its excess that a pixel may hand on to those beside it by crosstalk, and how many
-#: standard errors are added to that; the error in units of the noise, what texture adds aside.
-_CROSSTALK, _ERRORS, _ERROR_OF_NOISE = 0.01, 3.0, 0.7
+#: Share of the photo's samples that count as its highlights.
+_HIGHLIGHTS = 0.01
 
 #: What a dead sample has of its neighbors' light, at most.
 _DEAD = 0.5
@@ -93,24 +67,11 @@ _ROWS = 64
 #: Share of a line's samples that stand out, at least, for it to be a stuck row or column.
 _OF_A_LINE = 0.75
 
-#: Farthest that a sample's neighbors are looked for [px], and theirs; even: the pattern stays.
-_AROUND_IT, _REACH = 4, 6
-
 #: Offsets (row, column) of the neighbors of a sample's own plane, the nearest and those around.
 _NEAR = tuple((y, x) for y in (-2, 0, 2) for x in (-2, 0, 2) if (y, x) != (0, 0))
 _FAR = tuple((y, x) for y in (-4, -2, 0, 2, 4) for x in (-4, -2, 0, 2, 4) if (y, x) != (0, 0))
-#: The samples around one that show how much stands out in its surroundings.
-_WINDOW = tuple(
-    (y, x)
-    for y in range(-_AROUND_IT, _AROUND_IT + 1)
-    for x in range(-_AROUND_IT, _AROUND_IT + 1)
-    if (y, x) != (0, 0)
-)
-_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-
-#: The samples beside one in a row, their surroundings in their own plane; the same of a column.
-_BESIDE = (((0, -1), (0, 1)), ((-1, 0), (1, 0)))
-_AROUND = (((-2, -1), (-2, 1), (2, -1), (2, 1)), ((-1, -2), (-1, 2), (1, -2), (1, 2)))
+#: The samples beside one in a row.
+_BESIDE = ((0, -1), (0, 1))
 
 
 def mend_hot_pixels(
@@ -136,68 +97,98 @@ def mend_hot_pixels(
 
     Notes
     -----
-    A sample becomes what the samples around it, of all colors, say by a rule that is learned
-    near it (:func:`nightfix.condition.mending.estimate_samples`). First, and in stuck rows and
-    columns and where there are too many to learn for each, it is the median of the
-    eight nearest of its own plane that are not defective themselves, of 24 where all eight are.
+    Samples that stand out of their own plane by more than 4 standard deviations of the noise are
+    judged by what is around them (:func:`nightfix.condition.defects.evidence`). For those that
+    have a chance it is learned how a sample follows from those beside it, of all colors, and how
+    well (:func:`nightfix.condition.mending.estimate_samples`), which judges them once more
+    (:func:`nightfix.condition.defects.with_estimate`). How much evidence it takes depends on how
+    many the photo itself has (:func:`nightfix.condition.defects.log_odds`). A defect becomes what
+    that rule says.
+    First, and in stuck rows and columns and where there are too many to learn for each, it is the
+    median of the eight nearest of its own plane that are no suspects themselves, of 24 where all
+    eight are.
 
-    A sample that is within 5 standard deviations of the noise of that, or within 16 times the
-    error that the rule makes around it, was detail and stays.
+    Where there are more than a thousand defects in a million, they are looked for once more in
+    the mended mosaic.
 
-    Where there are more than a thousand in a million, they are looked for once more in the
-    mended mosaic, and with less evidence: E > w / 2, rise < 0.15 E, 8 times the error are
-    enough then, and two beside it may be hot.
+    A row or column is stuck if over three quarters of the photo it stands out from the lines
+    beside it and those do not rise: of 64 of its samples three in four stand out by more than 8
+    standard deviations. Dead samples and lines are found in the same way below their neighbors, if
+    they have less than half of their light.
 
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a
     lens does with light: there nothing is looked for.
     """
-    noise = noise or choose_noise(raw)[0]
-    flags = find_hot_pixels(raw, noise)
+    if raw.origin == "x-trans":
+        return raw, 0
+    captured, sensor = finite(raw.mosaic), sensor_of(raw, noise or choose_noise(raw)[0])
+    evidence = look_over(captured, sensor)
     if known is not None:
-        flags |= known
-    mended, flags = _mended(raw, flags, noise, _OF_ANY, known)
-    if flags.mean() > _MANY:
+        evidence[known] = np.inf
+    mended, defects = _mended(captured, evidence, sensor)
+    if defects.mean() > _MANY:
         # Those that hid each other.
-        flags = flags | find_hot_pixels(mended, noise, _OF_MANY)
-        mended, flags = _mended(raw, flags, noise, _OF_MANY, known)
-    return mended, int(np.count_nonzero(flags))
+        evidence = np.maximum(evidence, look_over(mended, sensor))
+        mended, defects = _mended(captured, evidence, sensor)
+    if not defects.any():
+        return raw, 0
+    mosaic = np.where(defects, mended, raw.mosaic)
+    return replace(raw, mosaic=mosaic), int(np.count_nonzero(defects))
 
 
-def _mended(
-    raw: RawImage,
-    flags: Flags,
-    noise: NoiseModel,
-    evidence: Evidence,
-    known_to_be: Flags | None = None,
-) -> tuple[RawImage, Flags]:
-    """Return a photo with estimates for the flagged samples that are confirmed, and these.
+def _mended(captured: Mosaic, evidence: Mosaic, sensor: Sensor) -> tuple[Mosaic, Flags]:
+    """Return a mosaic without its defects, and these, by the evidence for all samples."""
+    looked = estimate_suspects(captured, evidence, sensor)
+    judged = evidence[looked.places]
+    sure = np.isinf(judged)
+    if looked.estimate is not None:
+        judged = with_estimate(judged, captured[looked.places], looked.estimate, sensor)
+    defects = np.isposinf(evidence)
+    defects[looked.places] = sure | (log_odds(judged, captured.size) > 0)
+    return np.where(defects, looked.mosaic, captured), defects
 
-    The photo itself where there are none.
+
+class Suspects(NamedTuple):
+    """Samples that have a chance to be defects, but those in lines, and what they should be.
+
+    ``mosaic``: shape (H, W), with estimates in their places; ``places``: rows and columns, shape
+    (suspects,) each; ``estimate``: None where there are none, or too many to learn for each.
     """
+
+    mosaic: Mosaic
+    places: tuple[Places, Places]
+    estimate: Estimate | None
+
+
+def estimate_suspects(captured: Mosaic, evidence: Mosaic, sensor: Sensor) -> Suspects:
+    """Estimate what would have a chance of one in fifty to be a defect on a poor sensor.
+
+    Parameters
+    ----------
+    captured : ndarray, shape (H, W), float32
+        Finite.
+    evidence : ndarray, shape (H, W), float32
+        Of :func:`look_over`.
+    sensor : Sensor
+        Of :func:`sensor_of`.
+
+    Returns
+    -------
+    Suspects
+    """
+    light = max(1, int(np.isfinite(evidence).sum()))
+    flags = evidence > np.log(_SUSPECT * light / (_POOR * evidence.size))
     rows, columns = np.nonzero(flags)
-    if not len(rows):
-        return raw, flags
-    mosaic = raw.mosaic.copy()
-    mosaic[rows, columns] = _estimates(finite(raw.mosaic), flags, rows, columns)
+    mosaic = captured.copy()
+    mosaic[rows, columns] = _medians(captured, flags, rows, columns)
     apart = ~(_in_a_line(flags)[rows, columns])
     places = rows[apart], columns[apart]
-    if len(places[0]) <= _MOST_LEARNED:
-        known = finite(mosaic)
-        for _ in range(_ROUNDS):  # the second time from better neighbors
-            estimate = estimate_samples(known, flags, places, (noise.a, noise.b))
-            known[places] = estimate.value
-        mosaic[places] = known[places]
-        captured = finite(raw.mosaic)[places]
-        s = np.sqrt(noise.a * np.maximum(estimate.value, 0) + noise.b)
-        away = np.hypot(_FAR_OFF * s, evidence.error * estimate.error)
-        detail = np.abs(captured - estimate.value) <= away
-        if known_to_be is not None:
-            detail &= ~known_to_be[places]
-        kept = places[0][detail], places[1][detail]
-        mosaic[kept] = captured[detail]
-        flags = flags.copy()
-        flags[kept] = False
-    return (replace(raw, mosaic=mosaic) if flags.any() else raw), flags
+    if not 0 < len(places[0]) <= _MOST_LEARNED:
+        return Suspects(mosaic, places, None)
+    for _ in range(_ROUNDS):  # the second time from better neighbors
+        estimate = estimate_samples(mosaic, flags, places, (sensor.a, sensor.b))
+        mosaic[places] = estimate.value
+    return Suspects(mosaic, places, estimate)
 
 
 def _in_a_line(flags: Flags) -> Flags:
@@ -207,120 +198,89 @@ def _in_a_line(flags: Flags) -> Flags:
     return lines
 
 
-def find_hot_pixels(
-    raw: RawImage, noise: NoiseModel | None = None, evidence: Evidence = _OF_ANY
-) -> Flags:
-    """Find samples that no light explains, under the photo's noise.
+def look_over(mosaic: Mosaic, sensor: Sensor) -> Mosaic:
+    """Return by how much samples look like defects, by what is around them.
 
     Parameters
     ----------
-    raw, noise
-        As for :func:`mend_hot_pixels`.
-    evidence : Evidence
-        What it takes to call a sample hot; the figures below are those of the default.
+    mosaic : ndarray, shape (H, W), float32
+        Finite.
+    sensor : Sensor
+        Of :func:`sensor_of`.
 
     Returns
     -------
-    ndarray, shape (H, W), bool
-        True at hot, dead and stuck samples.
-
-    Notes
-    -----
-    With x a sample, n_k its eight neighbors of the same plane, and s^2 = a n + b the noise's
-    variance at their level n,
-
-        E = x - n,    n = the second largest n_k,    w = n - the second smallest n_k
-
-    a sample is hot if E > 8 s, E > 1.5 w, E > t / 2, and what is beside it does not rise with it.
-    (Green has a second n, that of its four neighbors in the other green plane; the larger
-    counts.) t is what samples stand out by around it anyhow, the sixth largest of 80. With the
-    four samples y_j above, below, left and right, m_j the median of the four nearest of the
-    plane of y_j that are not beside x, and g the white-balance gains,
-
-        rise = median_j (max(g_j / g_x, 1) (y_j - m_j))
-        rise < min(0.2 E, max(0.08 E, 0.25 E - 3 s), 0.01 E + 3 sqrt((0.7 s)^2 + t^2))
-
-    Of a point of light as small as a lens makes it (a Gaussian with sigma 0.6 px), rise is at
-    least 0.25 E in its own color, wherever between the samples it is. The second largest rise is
-    less than 0.2 E, too, and the largest less than 0.3 E, or else the second less than 0.02 E or
-    3 s: so one of the neighbors may be hot itself. Where two of the y_j are saturated, they cannot
-    tell, and x is kept; near the photo's own highlights, whose colors run into each other,
-    x is hot if E > n besides.
-
-    A row or column is stuck if over three quarters of the photo it stands out from the lines
-    beside it and those do not rise: of 64 of its samples three in four stand out. Dead samples
-    and lines are found in the same way below their neighbors, if they have less than half of
-    their light.
+    ndarray, shape (H, W), float32
+        As of :func:`nightfix.condition.defects.evidence`; infinite in stuck rows and columns,
+        negative infinite where nothing stands out.
     """
-    flags = np.zeros(raw.mosaic.shape, np.bool_)
-    if raw.origin == "x-trans" or min(raw.mosaic.shape) <= _REACH:
-        return flags
-    sensor = _Sensor.of(raw, noise or choose_noise(raw)[0])
-    mosaic = finite(raw.mosaic)
+    looks = np.full(mosaic.shape, -np.inf, np.float32)
+    if min(mosaic.shape) <= MARGIN:
+        return looks
 
-    def look(part: slice) -> tuple[Flags, Flags, Flags]:
-        return _look(_block(mosaic, part), sensor, evidence)
+    def look(part: slice) -> _Found:
+        return _look(_block(mosaic, part), sensor)
 
     parts = list(_parts(mosaic.shape[0]))
-    columns = np.empty((len(parts), mosaic.shape[1]), np.bool_)
-    rows = np.empty(mosaic.shape[0], np.bool_)
-    for part, column, found in zip(parts, columns, in_parallel(look, parts), strict=True):
-        flags[part], rows[part], column[:] = found
-    columns[:, [0, 1, -2, -1]] = rows[[0, 1, -2, -1]] = False  # with neighbors on one side only
-    flags[:, columns.mean(0) >= _OF_A_LINE] = True
-    flags[rows] = True
-    return flags
+    found = list(in_parallel(look, parts))
+    rows = np.concatenate([one.stuck_rows for one in found])
+    columns = np.mean([one.stuck_columns for one in found], 0) >= _OF_A_LINE
+    columns[[0, 1, -2, -1]] = rows[[0, 1, -2, -1]] = False  # with neighbors on one side only
+    places = np.concatenate(
+        [one.places + [[part.start], [0]] for one, part in zip(found, parts, strict=True)], 1
+    )
+    looks[tuple(places)] = np.concatenate([one.evidence for one in found])
+    looks[:, columns] = np.inf
+    looks[rows] = np.inf
+    return looks
 
 
-class _Sensor(NamedTuple):
-    """What is known of a sensor: its noise, and by site (row % 2, column % 2) the rest.
-
-    ``highlights`` is the level from which a sample is near the photo's brightest, ``saturated``
-    that from which it can rise no further [white];
-    ``gains`` are those of the white balance, shape (2, 2); ``green`` is True where the site's
-    diagonal neighbors have its own color.
-    """
-
-    a: float
-    b: float
-    highlights: float
-    saturated: float
-    gains: Mosaic
-    green: Flags
-
-    @classmethod
-    def of(cls, raw: RawImage, noise: NoiseModel) -> _Sensor:
-        """Gather it; of a monochrome sensor each site is a plane of its own."""
-        names = raw.cfa_pattern or "MMMM"
-        of_color = dict.fromkeys("MRGB", 1.0)
-        if raw.as_shot_neutral is not None:
-            of_color |= dict(zip("RGB", 1 / raw.as_shot_neutral, strict=True))
-        return cls(
-            a=noise.a,
-            b=noise.b,
-            highlights=_NEAR_THEM
-            * float(np.quantile(finite(raw.mosaic[::5, ::7]), 1 - _HIGHLIGHTS)),
-            saturated=_SATURATED * min([1.0, *filter(None, find_saturation(raw, noise))]),
-            gains=np.array([of_color[name] for name in names], np.float32).reshape(2, 2),
-            green=np.array([name == "G" for name in names]).reshape(2, 2),
-        )
+def sensor_of(raw: RawImage, noise: NoiseModel) -> Sensor:
+    """Gather what is known of a photo's sensor and of its noise."""
+    names = raw.cfa_pattern or "MMMM"
+    of_color = dict.fromkeys("MRGB", 1.0)
+    if raw.as_shot_neutral is not None:
+        of_color |= dict(zip("RGB", 1 / raw.as_shot_neutral, strict=True))
+    return Sensor(
+        a=noise.a,
+        b=noise.b,
+        highlights=max(float(np.quantile(finite(raw.mosaic[::5, ::7]), 1 - _HIGHLIGHTS)), 1e-4),
+        saturated=_SATURATED * min([1.0, *filter(None, find_saturation(raw, noise))]),
+        gains=np.array([of_color[name] for name in names], np.float32).reshape(2, 2),
+        kinds=np.array([{"G": 1, "M": 2}.get(name, 0) for name in names]).reshape(2, 2),
+    )
 
 
 def _block(mosaic: Mosaic, part: slice) -> Mosaic:
     """Cut out some rows with what is around them, mirrored at the photo's edges."""
-    first, last = max(0, part.start - _REACH), min(mosaic.shape[0], part.stop + _REACH)
-    margins = (_REACH - (part.start - first), _REACH - (last - part.stop))
+    first, last = max(0, part.start - MARGIN), min(mosaic.shape[0], part.stop + MARGIN)
+    margins = (MARGIN - (part.start - first), MARGIN - (last - part.stop))
     # About the edge sample, which keeps every sample in its plane.
-    return np.pad(mosaic[first:last], (margins, (_REACH, _REACH)), "reflect")
+    return np.pad(mosaic[first:last], (margins, (MARGIN, MARGIN)), "reflect")
 
 
-def _look(block: Mosaic, sensor: _Sensor, evidence: Evidence) -> tuple[Flags, Flags, Flags]:
-    """Find the defects of a block, whose margins are cut off: samples, rows and columns."""
-    above, below = standing_out(block)
-    texture = np.maximum(above, below)
-    flags, rows, columns = _bright(block, above, texture, sensor, evidence, sign=1)
-    dark = _bright(-block, below, texture, sensor, _OF_ANY, sign=-1)
-    return flags | dark[0], rows | dark[1], columns | dark[2]
+class _Found(NamedTuple):
+    """Of a block: samples that stand out, (2, samples), what speaks for defects, stuck lines."""
+
+    places: Places
+    evidence: Mosaic
+    stuck_rows: Flags
+    stuck_columns: Flags
+
+
+def _look(block: Mosaic, sensor: Sensor) -> _Found:
+    """Judge the samples of a block that stand out, and its lines."""
+    sides = standing_out(block)
+    above, below = (detail_of(np.pad(side, 2, "edge")) for side in sides)
+    details = above, below
+    hot = _one_side(block, sides[0], details, sensor, sign=1)
+    dead = _one_side(block, sides[1], details, sensor, sign=-1)
+    return _Found(
+        np.concatenate([hot.places, dead.places], 1),
+        np.concatenate([hot.evidence, dead.evidence]),
+        hot.stuck_rows | dead.stuck_rows,
+        hot.stuck_columns | dead.stuck_columns,
+    )
 
 
 def _shifted(block: Mosaic, y: int, x: int, margin: int = 2) -> Mosaic:
@@ -344,110 +304,33 @@ def standing_out(block: Mosaic) -> tuple[Mosaic, Mosaic]:
     return np.subtract(sample, most, out=most), np.subtract(least, sample, out=least)
 
 
-def _bright(
-    block: Mosaic,
-    excess: Mosaic,
-    texture: Mosaic,
-    sensor: _Sensor,
-    evidence: Evidence,
-    *,
-    sign: int,
-) -> tuple[Flags, Flags, Flags]:
-    """Find samples, rows and columns that are too bright.
-
-    With ``sign`` -1 and the block negated, those that are too dark.
-    """
-    excess, sample = _shifted(excess, 0, 0, _AROUND_IT), _shifted(block, 0, 0, _REACH)
+def _one_side(
+    block: Mosaic, excess: Mosaic, details: tuple[Mosaic, Mosaic], sensor: Sensor, *, sign: int
+) -> _Found:
+    """Judge what is too bright; with ``sign`` -1, what is too dark."""
+    excess, sample = _shifted(excess, 0, 0, MARGIN - 2), _shifted(block, 0, 0, MARGIN)
     # The noise at the level that the sample stands out of.
-    limit = np.maximum(sample - excess if sign > 0 else excess - sample, 0)
-    limit *= np.float32(_STANDS_OUT**2 * sensor.a)
-    limit += np.float32(_STANDS_OUT**2 * sensor.b)
-    stands_out = excess > np.sqrt(limit, out=limit)
+    level = sample - sign * excess
+    noise = np.sqrt(sensor.a * np.maximum(level, 0) + sensor.b)
+    stands_out = excess > _STANDS_OUT * noise
     if sign < 0:
-        stands_out &= excess > (1 - 1 / _DEAD) * sample
-    flags = np.zeros_like(stands_out)
+        stands_out &= sample < _DEAD * level
     rows, columns = np.nonzero(stands_out)
-    if len(rows):
-        alone = _alone(block, texture, (rows, columns), sensor, evidence, sign)
-        flags[rows[alone], columns[alone]] = True
-    down, across = _lines(block, stands_out), _lines(block.T, stands_out.T)
-    stuck_rows: Flags = across.mean(0) >= _OF_A_LINE
-    stuck_columns: Flags = down.sum(0) == len(down)
-    return flags, stuck_rows, stuck_columns
+    found = StandingOut(rows, columns, excess[rows, columns], sign)
+    stands_out &= excess > _OF_A_STUCK_LINE * noise
+    signed = sign * block
+    down, across = _lines(signed, stands_out), _lines(signed.T, stands_out.T)
+    return _Found(
+        places=np.stack([rows, columns]),
+        evidence=evidence(block, details, found, sensor),
+        stuck_rows=across.mean(0) >= _OF_A_LINE,
+        stuck_columns=down.sum(0) == len(down),
+    )
 
 
 def _gather(block: Mosaic, rows: Places, columns: Places, offsets: Offsets) -> Mosaic:
     """Return the samples at offsets from others, shape (offsets, samples)."""
-    return np.stack([block[_REACH + rows + y, _REACH + columns + x] for y, x in offsets])
-
-
-def _alone(  # noqa: PLR0917  every one is of a kind of its own
-    block: Mosaic,
-    texture: Mosaic,
-    places: tuple[Places, Places],
-    sensor: _Sensor,
-    evidence: Evidence,
-    sign: int,
-) -> Flags:
-    """Tell which of the samples at some places no light explains; see :func:`find_hot_pixels`.
-
-    Those that a quick look shows to be light are not looked at any further.
-    """
-    rows, columns = places
-    sample = block[_REACH + rows, _REACH + columns]
-    near = np.sort(_gather(block, rows, columns, _NEAR), 0)
-    level, spread = near[-2], near[-2] - near[1]
-    site = rows % 2, columns % 2
-    diagonal = np.sort(_gather(block, rows, columns, _DIAGONAL), 0)
-    level = np.where(sensor.green[site], np.maximum(level, diagonal[-2]), level)
-    excess = sample - level
-    noise = np.sqrt(sensor.a * np.maximum(sign * level, 0) + sensor.b)
-    rises = np.sort(
-        np.concatenate(
-            [_rises(block, *places, axis) * _gains(sensor, *places, axis) for axis in (0, 1)]
-        ),
-        0,
-    )
-    rise = (rises[1] + rises[2]) / 2
-    most = np.maximum(evidence.rise * excess, _OF_A_STAR * excess - _OF_ITS_NOISE * noise)
-    most = np.minimum(most, _MOST * excess)
-    alone: Flags = excess > np.maximum(_STANDS_OUT * noise, evidence.range * spread)
-    alone &= (rise < most) & (rises[2] < evidence.second * excess)
-    nothing = np.maximum(_NOTHING * excess, _OF_ITS_NOISE * noise)
-    paired: Flags = rises[2] < nothing
-    alone &= paired | (rises[3] < evidence.brightest * excess)
-    if sign > 0:
-        beside = np.sort(_gather(block, rows, columns, _BESIDE[0] + _BESIDE[1]), 0)[-2]
-        alone &= beside < sensor.saturated
-        dim: Flags = beside < sensor.highlights
-        alone &= dim | (excess > _OUT_OF_HIGHLIGHTS * level)
-    left = np.flatnonzero(alone)
-    around = np.stack(
-        [texture[_AROUND_IT + rows[left] + y, _AROUND_IT + columns[left] + x] for y, x in _WINDOW]
-    )
-    anyhow = np.partition(around, -_SIXTH, 0)[-_SIXTH]
-    error = np.hypot(_ERROR_OF_NOISE * noise[left], anyhow)
-    alone[left] = (excess[left] > evidence.texture * anyhow) & (
-        rise[left] < _CROSSTALK * excess[left] + _ERRORS * error
-    )
-    return alone
-
-
-def _gains(sensor: _Sensor, rows: Places, columns: Places, axis: int) -> Mosaic:
-    """Return the gains of what is beside samples over their own, at least 1, shape (samples,)."""
-    beside = sensor.gains[(rows + axis) % 2, (columns + 1 - axis) % 2]
-    gains: Mosaic = np.maximum(beside / sensor.gains[rows % 2, columns % 2], 1)
-    return gains
-
-
-def _rises(block: Mosaic, rows: Places, columns: Places, axis: int) -> Mosaic:
-    """Return what the two samples beside others have more than their surroundings, (2, samples).
-
-    ``axis``: 0 for those in the same row, 1 in the same column.
-    """
-    around = np.median(_gather(block, rows, columns, _AROUND[axis]), 0)
-    rises: Mosaic = _gather(block, rows, columns, _BESIDE[axis]) - around
-    return rises
+    return np.stack([block[MARGIN + rows + y, MARGIN + columns + x] for y, x in offsets])
 
 
 def _lines(block: Mosaic, stands_out: Flags) -> Flags:
@@ -459,9 +342,9 @@ def _lines(block: Mosaic, stands_out: Flags) -> Flags:
             rows = np.arange(part.start, part.stop)
             places = rows, np.full_like(rows, column)
             beside = np.maximum(*_gather(block, *places, ((0, -2), (0, 2))))
-            excess = block[_REACH + rows, _REACH + column] - beside
+            excess = block[MARGIN + rows, MARGIN + column] - beside
             beyond = _gather(block, *places, ((0, -3), (0, 3)))
-            rise = (_gather(block, *places, _BESIDE[0]) - beyond).mean(0)
+            rise = (_gather(block, *places, _BESIDE) - beyond).mean(0)
             line[column] = np.median(rise) < _LEAST * np.median(excess)
     return lines
 
@@ -473,7 +356,7 @@ def _parts(size: int) -> Iterator[slice]:
         yield slice(top, size if top == tops[-1] else top + _ROWS)
 
 
-def _estimates(mosaic: Mosaic, flags: Flags, rows: Places, columns: Places) -> Mosaic:
+def _medians(mosaic: Mosaic, flags: Flags, rows: Places, columns: Places) -> Mosaic:
     """Return what samples should be by their neighbors; see :func:`mend_hot_pixels`."""
     estimates = np.full(len(rows), np.nan, np.float32)
     height, width = flags.shape

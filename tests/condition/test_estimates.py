@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nightfix.condition.hot_pixels import _estimates
+from nightfix.condition.hot_pixels import _medians
 from nightfix.condition.mending import estimate_samples
 
 
@@ -29,7 +29,7 @@ def test_detail_is_better_than_by_the_median_of_a_plane(rng, kind, density):
     places = np.nonzero(flags)
     mosaic = (truth + 0.003 * rng.normal(size=truth.shape)).astype(np.float32)
     mosaic[places] = 0.9
-    median = _estimates(mosaic, flags, *places)
+    median = _medians(mosaic, flags, *places)
     mosaic[places] = median
     found = estimate_samples(mosaic, flags, places, (1e-6, 9e-6))
     errors = (np.sqrt(np.mean((value - truth[places]) ** 2)) for value in (found.value, median))
