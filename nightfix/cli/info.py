@@ -85,7 +85,7 @@ def _shake(record: Record) -> str:
 def _photo(raw: RawImage) -> dict[str, str]:
     """Return what the file says."""
     metadata, exposure = raw.metadata, raw.metadata.exposure
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     unknown = "unknown"
     black = " ".join(f"{value:g}" for value in raw.black_level.ravel())
     neutral = raw.as_shot_neutral

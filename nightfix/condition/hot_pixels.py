@@ -149,7 +149,7 @@ def mend_hot_pixels(
     enough then, and two beside it may be hot.
 
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a
-    lens does with light: there nothing is looked for.
+    lens does with light: there nothing is looked for, nor in three colors a pixel.
     """
     noise = noise or choose_noise(raw)[0]
     flags = find_hot_pixels(raw, noise)
@@ -252,8 +252,8 @@ def find_hot_pixels(
     and lines are found in the same way below their neighbors, if they have less than half of
     their light.
     """
-    flags = np.zeros(raw.mosaic.shape, np.bool_)
-    if raw.origin == "x-trans" or min(raw.mosaic.shape) <= _REACH:
+    flags = np.zeros(raw.mosaic.shape[:2], np.bool_)
+    if raw.origin in ("x-trans", "rgb") or min(raw.mosaic.shape) <= _REACH:
         return flags
     sensor = _Sensor.of(raw, noise or choose_noise(raw)[0])
     mosaic = finite(raw.mosaic)

@@ -231,11 +231,11 @@ def _of_dng(picture: Picture) -> _Answer:
     if samples.shape[2] == 1:
         mosaic = samples[..., 0]
         return _Answer(header, mosaic, None if frame is None else frame[..., 0])
-    pattern = _sampled_sites(samples) if samples.shape[2] == 3 else None
-    if pattern is None:
+    if samples.shape[2] != 3:
         return _Answer(header, None, None)
-    header |= {"pattern_shape": (2, 2), "sites": [*pattern]}
-    return _Answer(header, _at_sites(samples, pattern), None)
+    origin, colors, pattern = _colors(samples)
+    header |= {"origin": origin, "pattern_shape": (2, 2), "sites": [*pattern]}
+    return _Answer(header, colors, None)
 
 
 def _margins(frame: NDArray[np.uint16], sizes: Sizes) -> tuple[NDArray[np.uint16], ...]:
@@ -249,19 +249,22 @@ def _margins(frame: NDArray[np.uint16], sizes: Sizes) -> tuple[NDArray[np.uint16
 def _samples(
     raw: rawpy.RawPy, shape: tuple[int, ...] | None
 ) -> tuple[Origin, NDArray[np.uint16] | None, Sequence[int] | None]:
-    """Return what the file holds, a mosaic of it, and its sites where they are not the file's."""
-    pattern: Sequence[int] | None = None
+    """Return what the file holds, its samples, and sites where they are not the file's."""
     if raw.raw_type is rawpy.RawType.Flat:
         if shape != (6, 6) or raw.num_colors != 3:
             return "mosaic", raw.raw_image_visible, None
-        origin: Origin = "x-trans"
-        rgb, pattern = _demosaiced(raw), _PHASES[0]
-    elif raw.num_colors == 3:
-        origin, rgb = "rgb", raw.raw_image_visible[..., :3]
-        pattern = _sampled_sites(rgb)
-    else:
-        return "rgb", None, None
-    return origin, None if pattern is None else _at_sites(rgb, pattern), pattern
+        return "x-trans", _at_sites(_demosaiced(raw), _PHASES[0]), _PHASES[0]
+    if raw.num_colors == 3:
+        return _colors(raw.raw_image_visible[..., :3])
+    return "rgb", None, None
+
+
+def _colors(rgb: NDArray[Any]) -> tuple[Origin, NDArray[Any], Sequence[int]]:
+    """Return the mosaic that shows in three colors a pixel, or else these; and its sites."""
+    pattern = _sampled_sites(rgb)
+    if pattern is None:
+        return "rgb", rgb, _PHASES[0]
+    return "demosaiced", _at_sites(rgb, pattern), pattern
 
 
 _CELL = ((0, 0), (0, 1), (1, 0), (1, 1))
