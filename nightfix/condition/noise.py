@@ -446,40 +446,44 @@ _ON_THE_LINE = 0.2  # of ln(variance)
 #: X-Trans: 2.0 in the mean of ten photographs, 1.4 to 3.3.
 _HIDDEN_IN_X_TRANS = 2.0
 
-#: Most of it that is taken to be hidden in three colors a pixel; side of the middle of a photo
-#: where that is looked for, and of the blocks in it [px]; and how many of them are flat.
-_MOST_HIDDEN, _MIDDLE, _FLAT_SIDE, _FLAT_SHARE = 3.0, 1024, 16, 0.1
+#: The same of three colors a pixel, by how smooth the noise is: for independent samples, and at
+#: most; and the power of smoothness by which it grows.
+_LEAST_HIDDEN, _MOST_HIDDEN, _BY_SMOOTHNESS = 1.3, 2.5, 1.5
+
+#: Side of the middle of a photo where smoothness is looked for, and of the blocks in it [px]; and
+#: the share of them that is less smooth.
+_MIDDLE, _SMOOTH_SIDE, _LESS_SMOOTH = 1024, 16, 0.1
 
 
 def _hidden_by_interpolation(raw: RawImage) -> float:
     """Return the variance of the noise that the network meets over what is measured, >= 1.
 
     Noise that interpolation has smoothed is stronger at low frequencies than at the high ones,
-    which are measured. How smooth it is shows D(d), the mean of (x(0,0) - x(0,d) - x(d,0) +
-    x(d,d))^2 in the flattest blocks: where samples are independent it is alike at distances d of
-    1 and 2. The factor (D(2) / D(1))^2 was found to restore best, on five photographs that had
-    been reduced, merged and demosaiced.
+    which are measured. How smooth it is show D(2) / D(1), with D(d) the mean of (x(0,0) - x(0,d)
+    - x(d,0) + x(d,d))^2 in a block: it is 1 where samples are independent. Texture is smoother
+    than noise, so blocks with little of it tell, a low quantile of all. The factors are those
+    that restored best on five photographs, reduced, shrunk, turned and demosaiced, at ratios 8
+    and 100.
     """
     if not has_three_colors(raw):
         return _HIDDEN_IN_X_TRANS if raw.origin == "x-trans" else 1.0
     top, left = (max(0, side - _MIDDLE) // 2 for side in raw.mosaic.shape[:2])
     part = finite(raw.mosaic[top : top + _MIDDLE, left : left + _MIDDLE])
     near, far = (_differences(part, distance) for distance in (1, 2))
-    known = (near > 0) & (far > 0)
+    known = near > 0
     if not known.any():
-        return 1.0
-    flat = known & (near <= np.quantile(near[known], _FLAT_SHARE))
-    factor = float(far[flat].mean() / near[flat].mean()) ** 2
-    return min(max(1.0, factor), _MOST_HIDDEN)
+        return _LEAST_HIDDEN
+    smoothness = max(1.0, float(np.quantile(far[known] / near[known], _LESS_SMOOTH)))
+    return min(_LEAST_HIDDEN * smoothness**_BY_SMOOTHNESS, _MOST_HIDDEN)
 
 
 def _differences(rgb: NDArray[np.float32], distance: int) -> Floats:
     """Return the mean square of second differences over some pixels in each whole block."""
     down = rgb[distance:] - rgb[:-distance]
     squares = ((down[:, distance:] - down[:, :-distance]) ** 2).sum(-1)
-    rows, columns = ((side - 2) // _FLAT_SIDE for side in rgb.shape[:2])
-    whole = squares[: rows * _FLAT_SIDE, : columns * _FLAT_SIDE]
-    blocks = whole.reshape(rows, _FLAT_SIDE, columns, _FLAT_SIDE)
+    rows, columns = ((side - 2) // _SMOOTH_SIDE for side in rgb.shape[:2])
+    whole = squares[: rows * _SMOOTH_SIDE, : columns * _SMOOTH_SIDE]
+    blocks = whole.reshape(rows, _SMOOTH_SIDE, columns, _SMOOTH_SIDE)
     return np.asarray(blocks.mean((1, 3), dtype=np.float64))
 
 

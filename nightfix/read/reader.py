@@ -183,6 +183,8 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
     metadata = read_metadata(raw, tags, frame.sensor)
     metadata = replace(metadata, camera=camera_settings(raw.maker_notes))
     image = _raw_image(path, cfa_pattern, raw, tags, metadata)
+    if has_three_colors(image) and _is_balanced(tags):
+        return _with_gray_white(image)
     return _averaged(image, quad) if quad else image
 
 
@@ -496,6 +498,23 @@ def _averaged(raw: RawImage, quad: QuadBayer) -> RawImage:
         origin="quad-bayer",
         masked=None,
     )
+
+
+def _is_balanced(tags: FileTags) -> bool:
+    """Tell whether a file's three colors are balanced: a small RAW of Nikon is when decoded."""
+    return not tags.is_dng and tags.main.text(Tag.MAKE).lower().startswith("nikon")
+
+
+def _with_gray_white(raw: RawImage) -> RawImage:
+    """State of balanced colors that white is gray in them.
+
+    With n the neutral that the camera recorded, its color matrix M becomes diag(1 / n) M.
+    """
+    if raw.as_shot_neutral is None:
+        return replace(raw, as_shot_neutral=np.ones(3))
+    gains = np.diag(1 / raw.as_shot_neutral)
+    matrices = tuple(replace(each, matrix=gains @ each.matrix) for each in raw.color_matrices)
+    return replace(raw, as_shot_neutral=np.ones(3), color_matrices=matrices)
 
 
 def _brighter_white(metadata: Metadata, stops: int) -> Metadata:

@@ -388,7 +388,7 @@ def smooth(noise: Floats, times: int) -> Floats:
 
 
 @pytest.mark.parametrize(
-    ("times", "least", "most"), [(0, 0.8, 1.25), (1, 0.4, 1.25), (2, 0.1, 1.25)]
+    ("times", "least", "most"), [(0, 1.1, 1.6), (1, 0.4, 1.25), (2, 0.08, 1.25)]
 )
 def test_noise_of_three_colors_is_that_of_their_low_frequencies(
     rng: np.random.Generator, times: int, least: float, most: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dng_files import LINEAR_RAW, DngSpec, coded_samples, write_test_dng
 from nightfix.condition.noise import measure_noise
 from nightfix.develop.demosaic import compress_range, demosaic, expand_range
 from nightfix.errors import RawReadError, UnsupportedSensorError
+from nightfix.read import reader
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
 from nightfix.read.reader import RawImage, read_raw, sampled, to_dn
 from nightfix.write.dng import write_dng
@@ -212,3 +214,48 @@ def test_what_a_quad_bayer_file_states_is_stated_of_the_averages(tmp_path: Path)
     again = read_raw(tmp_path / "bayer.dng")
     assert (again.origin, again.cfa_pattern, again.crop) == ("mosaic", "RGGB", raw.crop)
     np.testing.assert_allclose(again.mosaic, raw.mosaic, atol=1e-4)
+
+
+# --- Small RAW of Nikon
+
+
+def small_raw(path: Path, size: int | None = None) -> Path:
+    """Write a NEF of three bytes a pixel, of two gray pixels each: Y, Y, Cb and Cr in 12 bit."""
+    place, height, width = 512, 424, 640
+    text = {271: b"NIKON CORPORATION\0", 272: b"NIKON D810\0"}
+    tags = {254: 0, 256: width, 257: height, 258: 12, 259: 34713, 262: 32803, **text}
+    tags |= {273: place, 277: 1, 278: height, 279: 3 * width * height}
+    rows, texts = b"", b""
+    for code, value in sorted(tags.items()):
+        if isinstance(value, bytes):
+            rows += struct.pack("<HHII", code, 2, len(value), 14 + 12 * len(tags) + len(texts))
+            texts += value + b"\0" * (len(value) % 2)
+        else:
+            rows += struct.pack("<HHII", code, 4, 1, value)
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + rows + struct.pack("<I", 0) + texts
+    pairs = bytes([0x80, 0x02, 0x28, 0x00, 0x08, 0x80]) * (width * height // 2)
+    path.write_bytes((header.ljust(place, b"\0") + pairs)[:size])
+    return path
+
+
+def test_a_small_raw_keeps_its_three_colors_and_its_balance(tmp_path: Path) -> None:
+    raw = read_raw(small_raw(tmp_path / "small.nef"))
+    assert (raw.origin, raw.mosaic.shape) == ("rgb", (424, 640, 3))
+    np.testing.assert_array_equal(raw.as_shot_neutral, 1)
+    assert raw.mosaic.min() == raw.mosaic.max() > 0
+
+
+def test_balanced_colors_are_told_from_the_camera_s_own(
+    synthetic_raw: Callable[..., RawImage],
+) -> None:
+    raw = synthetic_raw()
+    balanced = reader._with_gray_white(raw)
+    light = np.array([0.2, 0.5, 0.4])
+    own = raw.color_matrices[0].matrix @ light / raw.as_shot_neutral
+    np.testing.assert_allclose(balanced.color_matrices[0].matrix @ light, own)
+    np.testing.assert_array_equal(balanced.as_shot_neutral, 1)
+
+
+def test_a_small_raw_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RawReadError, match="truncated"):
+        read_raw(small_raw(tmp_path / "small.nef", 400_000))
