@@ -474,7 +474,8 @@ def _hidden_by_interpolation(raw: RawImage) -> float:
     if not known.any():
         return _LEAST_HIDDEN
     smoothness = max(1.0, float(np.quantile(far[known] / near[known], _LESS_SMOOTH)))
-    return min(_LEAST_HIDDEN * smoothness**_BY_SMOOTHNESS, _MOST_HIDDEN)
+    hidden: float = _LEAST_HIDDEN * smoothness**_BY_SMOOTHNESS
+    return min(hidden, _MOST_HIDDEN)
 
 
 def _differences(rgb: NDArray[np.float32], distance: int) -> Floats:

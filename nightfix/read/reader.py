@@ -703,14 +703,14 @@ def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
     """Return a DNG's opcode lists, counted from the mosaic's origin.
 
     List 1 counts from the corner of the masked frame, and is left out unless the mosaic
-    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what was no
-    Bayer mosaic are for planes or sites that this one does not have.
+    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what has become
+    a Bayer mosaic are for planes or sites that this one does not have.
     """
     sizes = raw.sizes
     stored, linear, demosaiced = (
         frame.sensor.tags[code].value if code in frame.sensor else b"" for code in _OPCODE_LISTS
     )
-    if raw.origin != "mosaic":
+    if raw.origin not in ("mosaic", "rgb"):
         stored = linear = b""
     linear = without_first(linear, raw.curves)
     return OpcodeLists(

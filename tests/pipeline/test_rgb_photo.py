@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from nightfix.pipeline.compare import read_picture
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.photo import enhance
 from nightfix.pipeline.region import preview
-from nightfix.read.reader import read_raw
+from nightfix.read.reader import apply_gain_maps, read_raw
 from nightfix.write.dng_preview import reduce_raw
 
 HEIGHT, WIDTH, BLACK = 300, 440, 512
@@ -65,6 +66,22 @@ def test_unrestored_its_own_numbers_are_written(tmp_path: Path, photo: Path) -> 
     assert (copy.origin, copy.white_level, copy.black_level[0, 0]) == ("rgb", 16383, BLACK)
     np.testing.assert_array_equal(copy.mosaic, source.mosaic)
     assert copy.metadata.noise_profile == source.metadata.noise_profile
+
+
+def test_lens_shading_that_the_file_asks_for_is_corrected(tmp_path: Path) -> None:
+    """OpcodeList2: red twice as bright."""
+    head = struct.pack(">10I4dI", 0, 0, 999, 999, 0, 1, 1, 1, 1, 1, 1.0, 1.0, 0.0, 0.0, 1)
+    doubled = struct.pack(">4I", 9, 0x01030000, 0, len(head) + 4) + head + struct.pack(">f", 2)
+    samples = np.full((64, 64, 3), 4000, np.uint16)
+    files = [
+        write_test_dng(tmp_path / name, DngSpec(samples, photometric=LINEAR_RAW, image=rows))
+        for name, rows in {
+            "plain.dng": [],
+            "shaded.dng": [(51009, 7, len(doubled) + 4, struct.pack(">I", 1) + doubled)],
+        }.items()
+    ]
+    plain, shaded = (apply_gain_maps(read_raw(path)).mosaic for path in files)
+    np.testing.assert_allclose(shaded, plain * [2, 1, 1], rtol=1e-5)
 
 
 def test_a_region_is_that_of_the_whole_result(tmp_path: Path, photo: Path, tiny_restorer) -> None:
