@@ -273,7 +273,7 @@ _CELL = ((0, 0), (0, 1), (1, 0), (1, 1))
 _PHASES = ((0, 1, 1, 2), (1, 0, 2, 1), (1, 2, 0, 1), (2, 1, 1, 0))
 
 #: How much rougher samples are at least than all values of a demosaiced picture.
-_ROUGHER = 1.01
+_ROUGHER = 1.015
 
 #: Side of the middle of a frame in which the phase is looked for [px].
 _MIDDLE = 1024
@@ -293,7 +293,9 @@ def _sampled_sites(rgb: NDArray[Any]) -> Sequence[int] | None:
     What was sampled keeps its noise, what was interpolated between samples is smoother:
     the pattern with the roughest samples is it, and with it the mosaic is the sensor's own
     again. Of demosaiced photographs it is 1.01 to 2.1 times as rough as the mean of all four
-    patterns, of reduced ones at most 1.006 times.
+    patterns, of reduced ones at most 1.006 times. Where medians of the colors have smoothed it,
+    it is 1.005 to 1.013 times as rough, and the mosaic is no longer the sensor's: such photographs
+    are restored better in all three colors, by up to 0.8 dB.
     """
     top, left = ((max(0, side - _MIDDLE) // 4) * 2 for side in rgb.shape[:2])
     part = rgb[top : top + _MIDDLE, left : left + _MIDDLE].astype(np.float32)

@@ -15,6 +15,7 @@ from nightfix.condition.conditioning import Settings
 from nightfix.condition.dark import mismatch, read_dark_frames
 from nightfix.errors import DarkFrameError
 from nightfix.pipeline.compare import read_picture
+from nightfix.pipeline.measuring import measure_photo
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.photo import enhance
 from nightfix.pipeline.region import preview
@@ -52,11 +53,20 @@ def test_all_formats_are_written(tmp_path: Path, photo: Path, tiny_restorer) -> 
     assert [path.suffix for path in result.outputs] == [".tif", ".dng", ".jpg"]
     assert "three colors a pixel" in lines[0]
     assert any("is a Linear DNG" in note for note in result.notes)
+    assert any("shake is not looked for" in note for note in result.notes)
+    assert result.conditioning.blur is False
     again = read_raw(result.outputs[1])
     source = read_raw(photo)
     assert (again.mosaic.shape[:2], again.crop) == ((HEIGHT, WIDTH), source.crop)
     assert again.orientation == source.orientation
     np.testing.assert_allclose(again.as_shot_neutral, source.as_shot_neutral, atol=1e-4)
+
+
+@pytest.mark.parametrize("deblur", [True, False])
+def test_a_shake_is_looked_for_where_that_is_asked(photo: Path, deblur: bool) -> None:
+    measured = measure_photo(read_raw(photo), replace(OPTIONS, deblur=deblur))
+    assert measured.conditioning.blur is deblur
+    assert measured.notes == ()
 
 
 def test_unrestored_its_own_numbers_are_written(tmp_path: Path, photo: Path) -> None:
