@@ -254,8 +254,6 @@ def _samples(
     """
     if raw.cfa_pattern is None:
         return to_dn(raw, raw.mosaic)[..., None], raw.black_level, raw.white_level
-    if has_three_colors(raw) and not linear:
-        return to_dn(raw, raw.mosaic), raw.black_level[:1, :1], raw.white_level
     if not linear:
         return to_dn(raw, raw.mosaic), raw.black_level, raw.white_level
     light = demosaic_camera(raw)
