@@ -4,7 +4,8 @@
 
 Each photograph becomes linear camera light, then a dark, noisy file of each kind that the
 program itself reads. Prints the PSNR against that light, in linear camera RGB and in reference
-units, of the capture only amplified and of the restored one, as a mean over all photographs.
+units, of the capture only amplified and of the restored one, as a mean over all photographs;
+of files with three colors a pixel also with each color restored as a monochrome photo.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from dng_files import DAYLIGHT_MATRIX, LINEAR_RAW, DngSpec, write_test_dng
-from scipy.ndimage import convolve
+from PIL import Image
+from scipy.ndimage import affine_transform, convolve, median_filter
 
-from nightfix import Restorer, Settings, condition_raw, raw_from_array, read_raw
+from nightfix import Restorer, Settings, condition_raw, read_raw
 from nightfix.condition import ExposureTarget
 from nightfix.develop.develop import demosaic_camera
-from nightfix.read.reader import RawImage
+from nightfix.read.reader import RawImage, has_three_colors
 from nightfix.training import unprocessing
 from nightfix.training.sources import read_photograph
 
@@ -70,6 +72,30 @@ def reduced(rgb: np.ndarray) -> np.ndarray:
     return rgb.reshape(rgb.shape[0] // 2, 2, rgb.shape[1] // 2, 2, -1).mean((1, 3)).squeeze()
 
 
+def downsized(rgb: np.ndarray) -> np.ndarray:
+    """Shrink by 0.7, to even sides."""
+    height, width = (int(0.35 * side) * 2 for side in rgb.shape[:2])
+    planes = [Image.fromarray(np.float32(rgb[..., color])) for color in range(3)]
+    return np.stack([p.resize((width, height), Image.Resampling.LANCZOS) for p in planes], -1)
+
+
+def turned(rgb: np.ndarray) -> np.ndarray:
+    """Turn by 0.7 degrees and move, as frames are that are merged, or a lens's correction does."""
+    turn = np.array([[0.998, 0.012], [-0.012, 0.998]])
+    planes = [
+        affine_transform(rgb[..., color], turn, offset=(-1.3, 1.7), order=3, mode="reflect")
+        for color in range(3)
+    ]
+    return np.stack(planes, -1)
+
+
+def smoothed(rgb: np.ndarray) -> np.ndarray:
+    """Take the median of color differences in 3 x 3 pixels, and then that of green."""
+    green = median_filter(rgb[..., 1], footprint=[[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    red, blue = (green + median_filter(rgb[..., c] - rgb[..., 1], 3) for c in (0, 2))
+    return np.stack([red, green, blue], -1)
+
+
 def captures(light: np.ndarray, ratio: float) -> Iterator[tuple[str, RawImage, np.ndarray]]:
     """Yield kinds of captures with what they are to become, as RGB or as a mosaic."""
     rng = np.random.default_rng(3)
@@ -98,21 +124,23 @@ def captures(light: np.ndarray, ratio: float) -> Iterator[tuple[str, RawImage, n
     ours = demosaic_camera(bayer)
     for name, rgb in (("ours", ours), ("bilinear", bilinear(mosaic))):
         yield f"Linear DNG ({name})", read(rgb, photometric=LINEAR_RAW), light
-    small, truth = reduced(ours), reduced(light)
-    yield "reduced RGB as Bayer", as_bayer(sampled(small, "RGGB")), truth
-    for color in range(3):
-        plane = replace(as_bayer(small[..., color]), cfa_pattern=None)
-        yield "reduced RGB as 3 gray", plane, truth[..., color]
+    changed = {"reduced": reduced, "downsized": downsized, "turned": turned}
+    for name, change in changed.items():
+        yield f"RGB, {name}", read(change(ours), photometric=LINEAR_RAW), change(light)
+    yield "RGB, smoothed", read(smoothed(ours), photometric=LINEAR_RAW), light
     four = sampled(light, QUAD)
-    noisy = expose(four)
-    yield "4 x 4 as Bayer", as_bayer(noisy), four
-    yield "4 x 4 averaged", as_bayer(reduced(noisy)), reduced(four)
+    yield "quad-Bayer", read(expose(four), cfa_pattern=QUAD), reduced(four)
 
 
-def as_bayer(mosaic: np.ndarray) -> RawImage:
-    """Take a mosaic for a Bayer sensor's, as NightFix refuses to of such files."""
-    samples = np.rint(mosaic * 15359 + 1024)
-    return raw_from_array(samples, black_level=1024, white_level=16383, as_shot_neutral=NEUTRAL)
+def restored_as_gray(raw: RawImage, ratio: float, restorer: Restorer, steps: int) -> np.ndarray:
+    """Restore each of three colors as a monochrome photo."""
+    planes = []
+    for color in range(3):
+        plane = np.ascontiguousarray(raw.mosaic[..., color])
+        gray = replace(raw, mosaic=plane, cfa_pattern=None, origin="mosaic")
+        told = condition_raw(gray, ExposureTarget(ratio=ratio), deblur=False)
+        planes.append(restorer.restore(gray, told, Settings(steps=steps)).mosaic)
+    return np.stack(planes, -1)
 
 
 def psnr(seen: np.ndarray, truth: np.ndarray) -> float:
@@ -128,22 +156,30 @@ def main() -> None:
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--ratio", default="8,100")
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--kinds", default="", help="only those whose name contains this")
     args = parser.parse_args()
     restorer, found = Restorer(), collections.defaultdict(list)
     for path in args.photos:
         light = light_of(path)
         for ratio in map(float, args.ratio.split(",")):
             for kind, raw, truth in captures(light, ratio):
+                if args.kinds not in kind:
+                    continue
                 told = condition_raw(raw, ExposureTarget(ratio=ratio))
                 restored = restorer.restore(raw, told, Settings(steps=args.steps))
                 flat = truth.ndim == 2
                 seen = restored.mosaic if flat else demosaic_camera(restored)
                 plain = raw.mosaic * ratio if flat else demosaic_camera(raw) * ratio
-                found[kind, ratio].append((psnr(plain, truth), psnr(seen, truth)))
-    for (kind, ratio), pairs in found.items():
-        before, after = np.mean(pairs, 0)
+                figures = [psnr(plain, truth), psnr(seen, truth)]
+                if has_three_colors(raw):
+                    gray = restored_as_gray(raw, ratio, restorer, args.steps)
+                    figures.append(psnr(gray, truth))
+                found[kind, raw.origin, ratio].append(figures)
+    for (kind, origin, ratio), all_figures in found.items():
+        means = " ".join(f"{mean:.2f}" for mean in np.mean(all_figures, 0))
         print(
-            f"{kind:24} x{ratio:<5g} amplified {before:.2f}  restored {after:.2f}  n={len(pairs)}"
+            f"{kind:24} {origin:10} x{ratio:<5g} amplified, restored, as gray: {means}"
+            f"  n={len(all_figures)}"
         )
 
 

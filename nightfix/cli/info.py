@@ -20,7 +20,7 @@ from nightfix.condition import (
 from nightfix.develop import lens_correction, other_opcodes, profiles_installed
 from nightfix.errors import NightFixError
 from nightfix.pipeline import ORIGINS, camera_name, levels_of, say_black, say_saturation
-from nightfix.read import RawImage, correct_black, has_shading, read_raw
+from nightfix.read import RawImage, correct_black, has_shading, has_three_colors, read_raw
 from nightfix.write import Record, record_of_file
 
 
@@ -85,7 +85,7 @@ def _shake(record: Record) -> str:
 def _photo(raw: RawImage) -> dict[str, str]:
     """Return what the file says."""
     metadata, exposure = raw.metadata, raw.metadata.exposure
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     unknown = "unknown"
     black = " ".join(f"{value:g}" for value in raw.black_level.ravel())
     neutral = raw.as_shot_neutral
@@ -172,7 +172,9 @@ def _plan(raw: RawImage) -> dict[str, str]:
             "table": "measured camera table",
             "photo": "estimated from the photo itself",
         }[noise.source],
-        "hot pixels": f"{repaired} would be repaired",
+        "hot pixels": (
+            "not looked for" if has_three_colors(raw) else f"{repaired} would be repaired"
+        ),
         "ratio": f"{amplification.ratio:.4g} ({amplification.reason})",
         "steps": f"{passes(Settings(steps=0), conditioning)} with --steps auto",
     }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.errors import MissingMetadataError
-from nightfix.read import RawImage, pack_bayer, shift_pattern
+from nightfix.read import RawImage, pack_bayer, sampled, shift_pattern
 
 #: Log-average luminance that metering aims at: see :func:`metered_ratio`.
 NIGHT_KEY = 0.06
@@ -247,6 +247,7 @@ def _metered(raw: RawImage) -> Amplification:
 
 def _block_luminance(raw: RawImage) -> Floats:
     """Return the luminance of each block of the crop; white-balanced where a neutral is known."""
+    raw = sampled(raw)
     top, left, height, width = raw.crop
     crop = raw.mosaic[top : top + height, left : left + width]
     if raw.cfa_pattern is None:

@@ -16,7 +16,7 @@ from nightfix.condition.amplification import (
 )
 from nightfix.condition.noise import NoiseModel, choose_noise
 from nightfix.condition.saturation import UNSEEN, Saturation, find_saturation
-from nightfix.read import RawImage
+from nightfix.read import RawImage, has_three_colors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +139,16 @@ def condition_raw(
     target : ExposureTarget
         How bright the picture is to be; by default the photo is metered.
     deblur : bool or None
-        Whether to undo a shake; None undoes one that is found.
+        Whether to undo a shake; None undoes one that is found. In three colors a pixel it looks
+        for none: what interpolated and reduced them is often mistaken for a small shake.
 
     Raises
     ------
     MissingMetadataError
         If an exposure time is asked for and the photo's own is not known.
     """
+    if deblur is None and has_three_colors(raw):
+        deblur = False
     amplification = choose_amplification(raw, target)
     noise, warning = choose_noise(raw)
     warning = "; ".join(filter(None, (warning, _reduced_in_camera(raw))))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nightfix.condition.amplification import format_exposure_time
 from nightfix.condition.hot_pixels import standing_out
 from nightfix.errors import DarkFrameError
-from nightfix.read import Exposure, RawImage, correct_black, finite, read_raw
+from nightfix.read import Exposure, RawImage, correct_black, finite, has_three_colors, read_raw
 
 Mosaic = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -98,6 +98,8 @@ def read_dark_frames(paths: Sequence[Path]) -> DarkFrames:
     for path in paths:
         raw = correct_black(read_raw(path))
         mosaic = finite(raw.mosaic)
+        if has_three_colors(raw):
+            raise DarkFrameError(path, "has three colors a pixel, and no sensor's mosaic", _ALIKE)
         _require_dark(raw, mosaic)
         if total is None or first is None:
             first, total = raw, mosaic.astype(np.float64)
@@ -126,13 +128,13 @@ _ALIKE = "give dark frames of one camera, exposure time and ISO; others in a cal
 def mismatch(one: RawImage, other: RawImage) -> str:
     """Return why frames are not of one sensor and mode; "" if they are."""
     a, b = one.metadata, other.metadata
-    if one.mosaic.shape != other.mosaic.shape:
-        sizes = (f"{x.mosaic.shape[1]} x {x.mosaic.shape[0]}" for x in (one, other))
-        return f"{' and '.join(sizes)} px"
     if (a.make, a.model) != (b.make, b.model):
         return f"of {a.make} {a.model} and {b.make} {b.model}"
     if one.cfa_pattern != other.cfa_pattern or one.origin != other.origin:
         return "of other patterns"
+    if one.mosaic.shape != other.mosaic.shape:
+        sizes = (f"{x.mosaic.shape[1]} x {x.mosaic.shape[0]}" for x in (one, other))
+        return f"{' and '.join(sizes)} px"
     if abs(one.white_level - other.white_level) > 0.01 * one.white_level:
         return f"white at {one.white_level:g} and {other.white_level:g} DN"
     return ""

@@ -117,9 +117,9 @@ def mend_hot_pixels(
     they have less than half of their light.
 
     Of an X-Trans sensor the interpolation has spread every defect over its surroundings, as a
-    lens does with light: there nothing is looked for.
+    lens does with light: there nothing is looked for, nor in three colors a pixel.
     """
-    if raw.origin == "x-trans":
+    if raw.origin in ("x-trans", "rgb"):
         return raw, 0
     captured, sensor = finite(raw.mosaic), sensor_of(raw, noise or choose_noise(raw)[0])
     evidence = look_over(captured, sensor)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.condition.noise import NoiseModel
-from nightfix.read import RawImage, finite, phase
+from nightfix.read import RawImage, finite, has_three_colors, phase
 
 Floats = NDArray[np.float64]
 
@@ -69,8 +69,7 @@ def find_saturation(raw: RawImage, noise: NoiseModel) -> Saturation:
     no evenly lit wall is taken for one. Where the steps are wider than 2 s that cannot be told,
     and there is no level.
     """
-    mosaic = finite(raw.mosaic)
-    levels = [_pile(mosaic[y::2, x::2], noise) for y, x in _sites(raw)]
+    levels = [_pile(plane, noise) for plane in _planes(raw, finite(raw.mosaic))]
     if raw.cfa_pattern is not None:
         red, one, other, blue = levels
         levels = [red, one or other, other or one, blue]
@@ -96,11 +95,11 @@ def saturated_to_white(raw: RawImage, saturation: Saturation) -> RawImage:
         ``raw`` itself where nothing is cut below white.
     """
     mosaic = None
-    for (y, x), level in zip(_sites(raw), saturation, strict=True):
+    for index, level in enumerate(saturation):
         if level is None or level >= 1 - _WHITE:
             continue
         mosaic = raw.mosaic.copy() if mosaic is None else mosaic
-        plane = mosaic[y::2, x::2]
+        plane = _planes(raw, mosaic)[index]
         np.maximum(plane, np.float32(1), out=plane, where=plane >= np.float32(level))
     return raw if mosaic is None else replace(raw, mosaic=mosaic)
 
@@ -109,10 +108,10 @@ def clipped_share(raw: RawImage, saturation: Saturation) -> float:
     """Return the share of samples that are saturated, 0 to 1."""
     limits = [min(level or 1.0, 1 - _WHITE) for level in saturation]
     cut = [
-        int(np.count_nonzero(raw.mosaic[y::2, x::2] >= limit))
-        for (y, x), limit in zip(_sites(raw), limits, strict=True)
+        np.count_nonzero(plane >= limit) / plane.size
+        for plane, limit in zip(_planes(raw, raw.mosaic), limits, strict=True)
     ]
-    return sum(cut) / raw.mosaic.size
+    return sum(cut) / 4
 
 
 def saturation_dn(raw: RawImage, saturation: Saturation) -> tuple[float | None, ...]:
@@ -128,6 +127,13 @@ def _sites(raw: RawImage) -> tuple[tuple[int, int], ...]:
     """Return the sites (row % 2, column % 2) of the four planes in packed order."""
     row, column = phase(raw.cfa_pattern or "RGGB")
     return (row, column), (row, 1 - column), (1 - row, column), (1 - row, 1 - column)
+
+
+def _planes(raw: RawImage, mosaic: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return views of a mosaic's four planes in packed order; of three colors, green twice."""
+    if has_three_colors(raw):
+        return [mosaic[..., color] for color in (0, 1, 1, 2)]
+    return [mosaic[y::2, x::2] for y, x in _sites(raw)]
 
 
 def _pile(plane: NDArray[np.float32], noise: NoiseModel) -> float | None:

@@ -21,14 +21,26 @@ from nightfix.develop.demosaic import (
     expand_range,
     take_block,
 )
-from nightfix.develop.highlights import recover_highlights, saturation_levels
+from nightfix.develop.highlights import (
+    raise_saturated,
+    recover_highlights,
+    saturation_levels,
+)
 from nightfix.develop.lens import LensChoice, LensCorrection, lens_correction, needed_range
 from nightfix.develop.look import LIGHT_SPACE, LOOK_SPACE, Look
 from nightfix.develop.orientation import orient, undo_orientation
 from nightfix.develop.tone import fit_gamut, open_shadows, tone_map
 from nightfix.develop.white_balance import Balance, WhiteBalance, choose_white_balance
 from nightfix.parallel import in_parallel
-from nightfix.read import CfaPattern, RawImage, apply_gain_maps, finite, phase
+from nightfix.read import (
+    CfaPattern,
+    RawImage,
+    apply_gain_maps,
+    finite,
+    has_three_colors,
+    phase,
+    sampled,
+)
 
 __all__ = [
     "Balance",
@@ -182,7 +194,7 @@ def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
     Parameters
     ----------
     raw : RawImage
-        Of a Bayer sensor, captured or restored.
+        Of a Bayer sensor, or with three colors a pixel; captured or restored.
 
     Returns
     -------
@@ -190,6 +202,8 @@ def demosaic_camera(raw: RawImage) -> NDArray[np.float32]:
         Linear, neither balanced nor clipped, on the scale of ``raw.mosaic``; the whole
         mosaic in sensor orientation. Highlights stay as the sensor has them.
     """
+    if has_three_colors(raw):
+        return raw.mosaic.copy()
     if raw.cfa_pattern is None:
         raise ValueError("a monochrome sensor has no mosaic of colors")
     recipe = _plan(raw, choose_white_balance(raw), COLOR_SPACES["srgb"], "linear")
@@ -213,9 +227,10 @@ def _plan(
     if raw.cfa_pattern is None:
         brightest = float(raw.mosaic.max()) * float(scale)
     else:
-        levels = saturation_levels(raw.mosaic, raw.cfa_pattern, scale=float(scale))
+        mosaic = sampled(raw).mosaic
+        levels = saturation_levels(mosaic, raw.cfa_pattern, scale=float(scale))
         ceilings = None if levels is None else levels * gains
-        brightest = float((_peaks(raw.mosaic, raw.cfa_pattern) * gains).max()) * float(scale)
+        brightest = float((_peaks(mosaic, raw.cfa_pattern) * gains).max()) * float(scale)
     return _Recipe(
         scale=scale,
         gains=gains,
@@ -240,7 +255,7 @@ def _peaks(mosaic: Plane, cfa_pattern: CfaPattern) -> Plane:
 
 def _crop(raw: RawImage) -> tuple[range, range]:
     """Return the rows and columns of the default crop that the mosaic has."""
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     crop = raw.crop
     rows = range(height)[max(crop.top, 0) : crop.top + crop.height]
     columns = range(width)[max(crop.left, 0) : crop.left + crop.width]
@@ -274,7 +289,7 @@ def _corrected_rgb(
     from nightfix.restore import resample
 
     traced = lens.trace(rows, columns)
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     needed_rows = needed_range(traced.rows, height)
     needed_columns = needed_range(traced.columns, width)
     camera = resample(
@@ -292,6 +307,12 @@ def _camera_rgb(raw: RawImage, recipe: _Recipe, rows: range, columns: range) -> 
     if raw.cfa_pattern is None:
         gray = raw.mosaic[rows.start : rows.stop, columns.start : columns.stop] * recipe.scale
         return np.repeat(gray[None], 3, axis=0)
+    if has_three_colors(raw):
+        part = raw.mosaic[rows.start : rows.stop, columns.start : columns.stop]
+        camera = np.moveaxis(part, -1, 0) * (recipe.gains * recipe.scale)[:, None, None]
+        if recipe.ceilings is not None:
+            raise_saturated(camera, recipe.ceilings)
+        return camera
     block, top, left = take_block(raw.mosaic, raw.cfa_pattern, rows, columns)
     red, green, blue = recipe.gains * recipe.scale
     block[0::2, 0::2] *= red

@@ -132,7 +132,7 @@ def recover_highlights(block: Plane, ceilings: Plane) -> None:
     rgb = np.stack([_local_mean(block, color) for color in range(3)])
     for color, row, column in sites:
         rgb[color, row::2, column::2] = block[row::2, column::2]
-    _raise_saturated(rgb, ceilings)
+    raise_saturated(rgb, ceilings)
     for color, row, column in sites:
         block[row::2, column::2] = rgb[color, row::2, column::2]
 
@@ -151,7 +151,8 @@ def _sum_of_nine(plane: Plane) -> Plane:
     return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])
 
 
-def _raise_saturated(rgb: Plane, ceilings: Plane) -> None:
+def raise_saturated(rgb: Plane, ceilings: Plane) -> None:
+    """Do the same, in place, where all three colors of each pixel are known, shape (3, h, w)."""
     low, high = _SATURATION_RAMP
     saturated = (rgb / ceilings[:, None, None] - low) / (high - low)
     np.clip(saturated, 0, 1, out=saturated)

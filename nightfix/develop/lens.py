@@ -141,7 +141,7 @@ def own_correction(raw: RawImage) -> LensCorrection | None:
     )
     return LensCorrection(
         facts=LensFacts(source="file", corrected=tuple(name for name, has in told.items() if has)),
-        trace=partial(_trace_steps, tuple(steps), raw.mosaic.shape, 1 if alike else colors),
+        trace=partial(_trace_steps, tuple(steps), raw.mosaic.shape[:2], 1 if alike else colors),
     )
 
 
@@ -230,7 +230,7 @@ def source_area(raw: RawImage, correction: LensCorrection | None) -> Rectangle:
     # What is furthest out comes from the border.
     sides = [(rows[:1], columns), (rows[-1:], columns), (rows, columns[:1]), (rows, columns[-1:])]
     traced = [correction.trace(*side) for side in sides]
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     down = needed_range(np.concatenate([each.rows.ravel() for each in traced]), height)
     across = needed_range(np.concatenate([each.columns.ravel() for each in traced]), width)
     return Rectangle(down.start, across.start, len(down), len(across))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop.color import D65, usable_matrices, xy_to_neutral
-from nightfix.read import CfaPattern, pack_bayer
+from nightfix.read import CfaPattern, pack_bayer, sampled
 
 if TYPE_CHECKING:
     from nightfix.read import RawImage
@@ -93,7 +93,9 @@ def choose_white_balance(raw: RawImage, asked: WhiteBalance = "as-shot") -> Bala
         return Balance(gains=1 / _recorded_neutral(raw), source="as-shot", note=note)
     if asked != "auto":
         note += "the file has no white balance; it is estimated from the photo"
-    neutral = estimate_neutral(raw.mosaic, raw.cfa_pattern, expected=_expected_neutral(raw))
+    neutral = estimate_neutral(
+        sampled(raw).mosaic, raw.cfa_pattern, expected=_expected_neutral(raw)
+    )
     return Balance(gains=1 / neutral, source="auto", note=note)
 
 

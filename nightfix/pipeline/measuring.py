@@ -8,7 +8,7 @@ from nightfix.condition import Conditioning, ceiling, condition_raw, saturated_t
 from nightfix.develop import orient
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.sensor import mend_sensor
-from nightfix.read import RawImage
+from nightfix.read import RawImage, has_three_colors
 from nightfix.restore import blend
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Directions every 45 degrees.
 _WAYS = ("horizontal", "rising to the right", "vertical", "falling to the right")
+
+
+#: Note on a photo of three colors a pixel.
+_NOT_SEARCHED = "camera shake is not looked for in three colors a pixel; --deblur does"
 
 
 class Measured(NamedTuple):
@@ -41,7 +45,8 @@ def measure_photo(raw: RawImage, options: EnhanceOptions) -> Measured:
     """
     mended = mend_sensor(raw, options)  # before anything is measured
     conditioning = condition_raw(mended.raw, options.exposure, deblur=options.deblur)
-    notes = (*mended.notes, conditioning.warning)
+    not_searched = has_three_colors(raw) and options.deblur is None
+    notes = (*mended.notes, conditioning.warning, _NOT_SEARCHED if not_searched else "")
     white = saturated_to_white(mended.raw, conditioning.saturation)
     return Measured(white, conditioning, mended.hot_pixels, tuple(filter(None, notes)))
 

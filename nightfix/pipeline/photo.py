@@ -31,7 +31,7 @@ from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.sensor import Levels, levels_of
 from nightfix.pipeline.summary import describe, describe_work, precision
 from nightfix.progress import Progress, no_progress, say_nothing
-from nightfix.read import CameraSettings, RawImage, read_raw
+from nightfix.read import CameraSettings, RawImage, has_three_colors, read_raw
 from nightfix.restore import DEFAULT_WEIGHTS, weights_sha256
 from nightfix.write import (
     FILE_FORMATS,
@@ -380,6 +380,8 @@ def write(prepared: Prepared) -> Result:
         look=look,
         overwrite=options.overwrite or prepared.incomplete,
     )
+    if "dng" in prepared.targets and has_three_colors(raw):
+        notes += ("the DNG is a Linear DNG, since the photo has three colors a pixel",)
     if options.show_shake and prepared.motion is not None:
         _write_kernel(next(iter(prepared.targets.values())), prepared.motion, raw.path)
     conditioning = prepared.conditioning

@@ -124,8 +124,8 @@ def preview(
     around = _around(seen, raw.mosaic.shape)
     key = _cache_key(cache, path, full_strength, weights)
     kept = key.with_name(f"{key.name}-{'-'.join(map(str, around))}.npy")
-    mosaic = _load_kept(kept, (around.height, around.width))
     part = _cut(raw, around)
+    mosaic = _load_kept(kept, part.mosaic.shape)
     if mosaic is None:
         restorer = load()
         with_shake = _with_shake(
@@ -280,7 +280,7 @@ def _cache_key(cache: Path | None, path: Path, options: EnhanceOptions, weights:
     return folder / settings_fingerprint(path, network, weights)[:32]
 
 
-def _load_kept(path: Path, *shapes: tuple[int, int]) -> Rgb | None:
+def _load_kept(path: Path, *shapes: tuple[int, ...]) -> Rgb | None:
     with suppress(OSError, ValueError, EOFError):
         array = np.load(path, allow_pickle=False)
         if array.shape in shapes and array.dtype == np.float32:

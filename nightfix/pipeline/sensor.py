@@ -18,7 +18,7 @@ from nightfix.condition import (
     saturation_dn,
     subtract_dark,
 )
-from nightfix.read import RawImage, correct_black
+from nightfix.read import RawImage, correct_black, has_three_colors
 
 if TYPE_CHECKING:
     from nightfix.pipeline.options import EnhanceOptions
@@ -55,7 +55,7 @@ def mend_sensor(raw: RawImage, options: EnhanceOptions) -> Mended:
         raw, note = subtract_dark(raw, dark)
         notes += [note]
         known = dark.hot
-    if options.hot_pixels == "auto":
+    if options.hot_pixels == "auto" and not has_three_colors(raw):  # spread over their neighbors
         raw, count = mend_hot_pixels(raw, known=known)
         notes += [hot_pixels_note(count)]
     return Mended(raw=raw, hot_pixels=count, notes=tuple(filter(None, notes)))

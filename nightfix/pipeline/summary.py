@@ -23,7 +23,9 @@ _NOISE_SOURCES = {
 ORIGINS = {
     "mosaic": "",
     "x-trans": "X-Trans, interpolated to Bayer",
-    "rgb": "Linear DNG, taken back to its mosaic",
+    "quad-bayer": "quad-Bayer, averaged to half its size",
+    "demosaiced": "Linear DNG, taken back to its mosaic",
+    "rgb": "three colors a pixel",
 }
 
 

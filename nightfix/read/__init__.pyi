@@ -2,6 +2,9 @@ from .arrays import (
     raw_from_array as raw_from_array,
 )
 from .bayer import (
+    CFA_PATTERNS as CFA_PATTERNS,
+)
+from .bayer import (
     CfaPattern as CfaPattern,
 )
 from .bayer import (
@@ -98,6 +101,9 @@ from .reader import (
     finite as finite,
 )
 from .reader import (
+    has_three_colors as has_three_colors,
+)
+from .reader import (
     packed_planes as packed_planes,
 )
 from .reader import (
@@ -105,6 +111,9 @@ from .reader import (
 )
 from .reader import (
     read_size as read_size,
+)
+from .reader import (
+    sampled as sampled,
 )
 from .reader import (
     to_dn as to_dn,

@@ -32,12 +32,14 @@ def raw_from_array(
 
     Parameters
     ----------
-    samples : array, shape (H, W)
-        Samples of the active area, H and W >= 2, in any number type [DN].
+    samples : array, shape (H, W) or (H, W, 3)
+        Samples of the active area, or red, green and blue of every pixel, in linear light; H and
+        W >= 2, in any number type [DN].
     cfa_pattern : {"RGGB", "BGGR", "GRBG", "GBRG"} or None
-        Phase at the array's origin; None is a monochrome sensor.
+        Phase at the array's origin; None is a monochrome sensor. Of three colors a pixel, that
+        in which one is taken where a mosaic is wanted.
     black_level : float or array of shape (2, 2)
-        By site of the mosaic (row % 2, column % 2) [DN].
+        By site of the mosaic (row % 2, column % 2); of three colors a pixel one number [DN].
     white_level : float
         Above every black level [DN].
     noise : (a, b) or None
@@ -70,14 +72,18 @@ def raw_from_array(
     """
     mosaic = np.asarray(samples, np.float32)
     black = np.broadcast_to(np.asarray(black_level, np.float32), (2, 2)).copy()
-    if mosaic.ndim != 2 or min(mosaic.shape) < 2:
-        raise ValueError(f"samples of shape {mosaic.shape} are not a mosaic (H, W)")
+    if mosaic.shape[2:] not in ((), (3,)) or mosaic.ndim < 2 or min(mosaic.shape) < 2:
+        raise ValueError(f"samples of shape {mosaic.shape} are not a mosaic (H, W) or (H, W, 3)")
+    of_colors = mosaic.ndim == 3
+    if of_colors and (cfa_pattern is None or np.ptp(black)):
+        raise ValueError("three colors a pixel have a pattern, and one black level")
     if cfa_pattern is not None and cfa_pattern not in CFA_PATTERNS:
         raise ValueError(f"{cfa_pattern!r} is none of {', '.join(CFA_PATTERNS)}")
     if not white_level > black.max():
         raise ValueError("the white level is not above the black level")
-    height, width = mosaic.shape
+    height, width = mosaic.shape[:2]
     levels = np.tile(black, (height // 2 + 1, width // 2 + 1))[:height, :width]
+    levels = levels[..., None] if of_colors else levels
     matrices = () if color_matrix is None else (_d65(color_matrix),)
     return RawImage(
         path=Path(name),
@@ -92,6 +98,7 @@ def raw_from_array(
         crop=Rectangle(0, 0, height, width),
         orientation=1,
         metadata=_metadata(noise, exposure_time, iso_speed),
+        origin="rgb" if of_colors else "mosaic",
     )
 
 

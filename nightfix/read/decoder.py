@@ -53,7 +53,9 @@ _LONGEST_PREVIEW = 128 << 20
 
 _T = TypeVar("_T")
 
-Origin = Literal["mosaic", "x-trans", "rgb"]
+#: What a file holds: a mosaic, one of an X-Trans or a quad-Bayer sensor, colors that were
+#: interpolated from a Bayer mosaic which shows in them, or colors in which none does.
+Origin = Literal["mosaic", "x-trans", "quad-bayer", "demosaiced", "rgb"]
 
 
 class Sizes(NamedTuple):
@@ -78,12 +80,12 @@ class Decoded:
 
     Attributes
     ----------
-    samples : ndarray, shape (H, W), uint16 or float32, or None
-        The visible part, finite; None where a pixel has several values, and they do not show from
-        which mosaic they were interpolated.
-    origin : {"mosaic", "x-trans", "rgb"}
-        What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and
-        of red, green and blue one is taken at each site of a Bayer pattern.
+    samples : ndarray, shape (H, W) or (H, W, 3), uint16 or float32, or None
+        The visible part, finite; three colors a pixel of origin "rgb"; None where a pixel has
+        two values, or more than three.
+    origin : {"mosaic", "x-trans", "demosaiced", "rgb"}
+        What ``samples`` were in the file. Those of an X-Trans sensor are demosaiced, and of
+        them and of what was interpolated from a Bayer mosaic one color is taken at each site.
     margins : Margins or None
         What is around the visible part of a mosaic; None of anything else.
     sizes : Sizes
@@ -334,7 +336,8 @@ class _Child:
         if not 0 <= sizes.height * sizes.width <= MAX_PIXELS or min(sizes[:6]) < 0:
             raise ValueError(f"{sizes}")
         if header.pop("has_samples"):
-            shape = (sizes.height, sizes.width)
+            planes = (3,) if header["origin"] == "rgb" else ()
+            shape = (sizes.height, sizes.width, *planes)
             samples = self._floats(shape) if header["own_levels"] else self._array(shape)
         margins = self._margins(sizes) if header.pop("has_margins") else None
         matrix = np.array(header.pop("rgb_xyz_matrix"), np.float64).reshape(-1, 3)
@@ -355,13 +358,13 @@ class _Child:
             raise DecoderError(str(header["error"]), str(header["what"]))
         return dict(header)
 
-    def _array(self, shape: tuple[int, int]) -> NDArray[np.uint16]:
+    def _array(self, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         """Take samples of a shape within bounds."""
         samples = np.empty(shape, np.uint16)
         self._fill(samples)
         return samples
 
-    def _floats(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+    def _floats(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Take samples on levels of their own; all are finite."""
         samples = np.empty(shape, np.float32)
         self._fill(samples)

@@ -231,11 +231,11 @@ def _of_dng(picture: Picture) -> _Answer:
     if samples.shape[2] == 1:
         mosaic = samples[..., 0]
         return _Answer(header, mosaic, None if frame is None else frame[..., 0])
-    pattern = _sampled_sites(samples) if samples.shape[2] == 3 else None
-    if pattern is None:
+    if samples.shape[2] != 3:
         return _Answer(header, None, None)
-    header |= {"pattern_shape": (2, 2), "sites": [*pattern]}
-    return _Answer(header, _at_sites(samples, pattern), None)
+    origin, colors, pattern = _colors(samples)
+    header |= {"origin": origin, "pattern_shape": (2, 2), "sites": [*pattern]}
+    return _Answer(header, colors, None)
 
 
 def _margins(frame: NDArray[np.uint16], sizes: Sizes) -> tuple[NDArray[np.uint16], ...]:
@@ -249,19 +249,22 @@ def _margins(frame: NDArray[np.uint16], sizes: Sizes) -> tuple[NDArray[np.uint16
 def _samples(
     raw: rawpy.RawPy, shape: tuple[int, ...] | None
 ) -> tuple[Origin, NDArray[np.uint16] | None, Sequence[int] | None]:
-    """Return what the file holds, a mosaic of it, and its sites where they are not the file's."""
-    pattern: Sequence[int] | None = None
+    """Return what the file holds, its samples, and sites where they are not the file's."""
     if raw.raw_type is rawpy.RawType.Flat:
         if shape != (6, 6) or raw.num_colors != 3:
             return "mosaic", raw.raw_image_visible, None
-        origin: Origin = "x-trans"
-        rgb, pattern = _demosaiced(raw), _PHASES[0]
-    elif raw.num_colors == 3:
-        origin, rgb = "rgb", raw.raw_image_visible[..., :3]
-        pattern = _sampled_sites(rgb)
-    else:
-        return "rgb", None, None
-    return origin, None if pattern is None else _at_sites(rgb, pattern), pattern
+        return "x-trans", _at_sites(_demosaiced(raw), _PHASES[0]), _PHASES[0]
+    if raw.num_colors == 3:
+        return _colors(raw.raw_image_visible[..., :3])
+    return "rgb", None, None
+
+
+def _colors(rgb: NDArray[Any]) -> tuple[Origin, NDArray[Any], Sequence[int]]:
+    """Return the mosaic that shows in three colors a pixel, or else these; and its sites."""
+    pattern = _sampled_sites(rgb)
+    if pattern is None:
+        return "rgb", rgb, _PHASES[0]
+    return "demosaiced", _at_sites(rgb, pattern), pattern
 
 
 _CELL = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -270,7 +273,7 @@ _CELL = ((0, 0), (0, 1), (1, 0), (1, 1))
 _PHASES = ((0, 1, 1, 2), (1, 0, 2, 1), (1, 2, 0, 1), (2, 1, 1, 0))
 
 #: How much rougher samples are at least than all values of a demosaiced picture.
-_ROUGHER = 1.01
+_ROUGHER = 1.015
 
 #: Side of the middle of a frame in which the phase is looked for [px].
 _MIDDLE = 1024
@@ -290,7 +293,10 @@ def _sampled_sites(rgb: NDArray[Any]) -> Sequence[int] | None:
     What was sampled keeps its noise, what was interpolated between samples is smoother:
     the pattern with the roughest samples is it, and with it the mosaic is the sensor's own
     again. Of demosaiced photographs it is 1.01 to 2.1 times as rough as the mean of all four
-    patterns, of reduced ones at most 1.006 times.
+    patterns, of reduced ones at most 1.006 times. Where medians of the colors have smoothed it,
+    it is 1.005 to 1.013 times as rough, and the mosaic is no longer the sensor's: such photographs
+    are restored better in all three colors, by up to 0.8 dB. Some clean, demosaiced ones (at
+    ratio 1 two of five) are taken for such, too, which costs time.
     """
     top, left = ((max(0, side - _MIDDLE) // 4) * 2 for side in rgb.shape[:2])
     part = rgb[top : top + _MIDDLE, left : left + _MIDDLE].astype(np.float32)

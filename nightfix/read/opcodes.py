@@ -365,14 +365,14 @@ def correct_shading(mosaic: NDArray[np.float32], opcodes: OpcodeLists) -> NDArra
 
     Parameters
     ----------
-    mosaic : ndarray, shape (H, W), float32
+    mosaic : ndarray, shape (H, W) or (H, W, 3), float32
         Black-subtracted, 1.0 = white. Not changed.
     opcodes : OpcodeLists
         Lists of the same photo.
 
     Returns
     -------
-    ndarray, shape (H, W), float32
+    ndarray, same shape, float32
         ``mosaic`` itself where there are none. Else clipped above at the
         largest value it had (at least 1.0), so that lamps, which fill every color at
         one level, stay at one level and need no color made up.
@@ -382,7 +382,8 @@ def correct_shading(mosaic: NDArray[np.float32], opcodes: OpcodeLists) -> NDArra
     Adobe, "Digital Negative (DNG) Specification", version 1.4.0.0, 2012, chapter 7,
     "GainMap" and "FixVignetteRadial".
     """
-    shading = _shading(opcodes)
+    of_colors = mosaic.ndim == 3
+    shading = _shading(opcodes, 3 if of_colors else 1)
     if not shading:
         return mosaic
     limit = np.float32(max(1.0, float(mosaic.max(initial=0))))
@@ -393,26 +394,26 @@ def correct_shading(mosaic: NDArray[np.float32], opcodes: OpcodeLists) -> NDArra
             continue
         rows = np.arange(mosaic.shape[0])[known.top : known.bottom : known.row_pitch]
         columns = np.arange(mosaic.shape[1])[known.left : known.right : known.column_pitch]
-        area = corrected[
+        area = (corrected[..., known.plane] if of_colors else corrected)[
             known.top : known.bottom : known.row_pitch,
             known.left : known.right : known.column_pitch,
         ]
         area *= _interpolate(
-            known, rows.astype(np.float64), columns.astype(np.float64), mosaic.shape
+            known, rows.astype(np.float64), columns.astype(np.float64), mosaic.shape[:2]
         )
     return np.asarray(np.minimum(corrected, limit, out=corrected), np.float32)
 
 
 def has_shading(opcodes: OpcodeLists) -> bool:
     """Tell whether list 2 asks for something that :func:`correct_shading` does."""
-    return bool(_shading(opcodes))
+    return bool(_shading(opcodes, 3))
 
 
-def _shading(opcodes: OpcodeLists) -> list[GainMap | Vignette]:
-    """Return what is done to a mosaic, in order."""
+def _shading(opcodes: OpcodeLists, colors: int) -> list[GainMap | Vignette]:
+    """Return what is done to a mosaic, or to its colors, in order."""
     found: list[GainMap | Vignette] = []
     for code in parse_opcodes(opcodes.linear):
-        found += _gain_maps(code, colors=1)
+        found += _gain_maps(code, colors)
         if code.number == FIX_VIGNETTE_RADIAL:
             found += filter(None, [parse_vignette(code.parameters)])
     return found
@@ -420,12 +421,13 @@ def _shading(opcodes: OpcodeLists) -> list[GainMap | Vignette]:
 
 def _brighten(mosaic: NDArray[np.float32], vignette: Vignette) -> None:
     """Undo vignetting in place, some rows at a time."""
-    height, width = mosaic.shape
+    height, width = mosaic.shape[:2]
     columns = np.arange(width, dtype=np.float64)
     for top in range(0, height, 64):
         rows = np.arange(top, min(top + 64, height), dtype=np.float64)[:, None]
         gains = vignette_gains(vignette, rows, columns, (height, width))
-        mosaic[top : top + 64] *= gains.astype(np.float32)
+        part = mosaic[top : top + 64]
+        part *= gains.astype(np.float32).reshape(gains.shape + (1,) * (mosaic.ndim - 2))
 
 
 def without_gain_maps(opcodes: OpcodeLists) -> OpcodeLists:

@@ -30,6 +30,7 @@ from nightfix.read.opcodes import (
     without_first,
     without_gain_maps,
 )
+from nightfix.read.quad import QuadBayer, average_blocks, find_quad_bayer, other_array
 from nightfix.read.tag_names import Tag
 from nightfix.read.tags import FileTags, Ifd, read_tags
 from nightfix.read.truncation import declared_size, ends_without_data, sensor_images
@@ -82,9 +83,11 @@ class RawImage:
     mosaic : ndarray, shape (H, W), float32
         The active area in sensor orientation; black is 0, ``white_level`` is 1.0 at
         every site. Not clipped: noise around black is negative, sites may saturate above
-        1, and restored lamps lie far above it.
+        1, and restored lamps lie far above it. Of origin "rgb" alone, red, green and blue
+        of every pixel, shape (H, W, 3); see :func:`sampled`.
     cfa_pattern : CfaPattern or None
-        Phase at ``mosaic[0, 0]``; None = monochrome sensor.
+        Phase at ``mosaic[0, 0]``; None = monochrome sensor. Of origin "rgb", that in which
+        one color a pixel is taken where a mosaic is wanted.
     black_level : ndarray, shape (2, 2), float32
         By site of the mosaic (row % 2, column % 2) [DN].
     white_level : float
@@ -106,9 +109,11 @@ class RawImage:
         Exposure, names, and the tags to carry over.
     opcodes : OpcodeLists
         Corrections a DNG asks for, not applied to the mosaic.
-    origin : {"mosaic", "x-trans", "rgb"}
-        What the file holds: this mosaic; that of an X-Trans sensor, or red, green and
-        blue of every pixel (Linear DNG), of which ``mosaic`` takes one color a site.
+    origin : {"mosaic", "x-trans", "quad-bayer", "demosaiced", "rgb"}
+        What the file holds: this mosaic; that of an X-Trans sensor, or red, green and blue
+        of every pixel that were interpolated from a Bayer mosaic (Linear DNG), of which
+        ``mosaic`` takes one color a site; a quad-Bayer mosaic, whose blocks are averaged;
+        or red, green and blue in which no mosaic shows (Linear DNG, sRAW).
     masked : MaskedBlack or None
         What masked pixels around the picture add to ``black_level``, not subtracted yet
         (:func:`correct_black`); None where there are none that can be believed.
@@ -147,7 +152,8 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
     RawImage
         The active area, black-subtracted and scaled to 1.0 = white level; not clipped,
         not balanced, not rotated. X-Trans is demosaiced by LibRaw; of it and of a Linear
-        DNG, in the pattern that is found in it, one color is taken at each site.
+        DNG in which a mosaic shows one color is taken at each site. Of other Linear DNGs,
+        and of sRAW, all three are kept. Quad-Bayer becomes Bayer of half the size.
 
     Raises
     ------
@@ -159,21 +165,27 @@ def read_raw(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> 
         rows are not what a decoder leaves where its data ended
         (:func:`nightfix.read.truncation.ends_without_data`).
     UnsupportedSensorError
-        If the samples are of another kind: Foveon, sRAW, four colors, 4 x 4 patterns, a
-        Linear DNG in which no mosaic is found.
+        If the samples are of another kind: Foveon, four colors, other patterns.
     """
     path = Path(path)
     with _open(path) as file:
         tags = read_tags(file)
         padding = _missing(path, file, tags, allow_truncated=allow_truncated)
         raw = _decode(path, file, padding=padding)
-    metadata = read_metadata(raw, tags, _Frame.of(raw, tags).sensor)
-    metadata = replace(metadata, camera=camera_settings(raw.maker_notes))
-    _cfa_pattern(path, raw, tags)
+    frame = _Frame.of(raw, tags)
+    quad = find_quad_bayer(frame.sensor, frame.top, frame.left)
+    if quad is None and (other := other_array(frame.sensor)):
+        raise UnsupportedSensorError(path, _name_of_pattern(other))
+    cfa_pattern = quad.cfa_pattern if quad else _cfa_pattern(path, raw, tags)
     assert raw.samples is not None
     if not (tags.is_dng or allow_truncated) and ends_without_data(raw.samples):
         raise RawReadError(path, "truncated: its lower part holds no data", _INSIST)
-    return _raw_image(path, raw.samples, raw, tags, metadata)
+    metadata = read_metadata(raw, tags, frame.sensor)
+    metadata = replace(metadata, camera=camera_settings(raw.maker_notes))
+    image = _raw_image(path, cfa_pattern, raw, tags, metadata)
+    if has_three_colors(image) and _is_balanced(tags):
+        return _with_gray_white(image)
+    return _averaged(image, quad) if quad else image
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -194,7 +206,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0.0, 0.0))
     if height * width:
         return int(height), int(width)
-    rows, columns = read_raw(path).mosaic.shape
+    rows, columns = read_raw(path).mosaic.shape[:2]
     return rows, columns
 
 
@@ -277,10 +289,42 @@ def correct_black(raw: RawImage) -> RawImage:
 def packed_planes(raw: RawImage) -> NDArray[np.float32]:
     """Return the four planes of a photo's mosaic, finite, shape (4, ceil(H/2), ceil(W/2)).
 
+    Of three colors a pixel, those of one mosaic that is taken of them (:func:`sampled`).
+
     In the order of :func:`nightfix.read.bayer.pack_bayer`; a monochrome sensor's are its
     four sites.
     """
+    raw = sampled(raw)
     return pack_bayer(finite(raw.mosaic), raw.cfa_pattern or "RGGB")
+
+
+def has_three_colors(raw: RawImage) -> bool:
+    """Tell whether a photo has red, green and blue of every pixel, and no mosaic."""
+    return raw.mosaic.ndim == 3
+
+
+def sampled(raw: RawImage, cfa_pattern: CfaPattern | None = None) -> RawImage:
+    """Take one color a pixel of a photo that has three, as a sensor with a mosaic would.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Any photo.
+    cfa_pattern : CfaPattern or None
+        Phase of the mosaic; None is the photo's own.
+
+    Returns
+    -------
+    RawImage
+        With a mosaic of shape (H, W); ``raw`` itself where it has no three colors.
+    """
+    if not has_three_colors(raw):
+        return raw
+    cfa_pattern = cfa_pattern or raw.cfa_pattern or "RGGB"
+    mosaic = np.empty(raw.mosaic.shape[:2], np.float32)
+    for (row, column), color in zip(_SITES, cfa_pattern, strict=True):
+        mosaic[row::2, column::2] = raw.mosaic[row::2, column::2, "RGB".index(color)]
+    return replace(raw, mosaic=mosaic, cfa_pattern=cfa_pattern)
 
 
 def finite(mosaic: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -303,8 +347,12 @@ def _normalize(
     black_level: NDArray[np.float32],
     white_level: float,
 ) -> NDArray[np.float32]:
-    """Return (DN - black) / (white - black), site by site."""
+    """Return (DN - black) / (white - black), site by site, or color by color of three."""
     mosaic = samples.astype(np.float32)
+    if mosaic.ndim == 3:
+        mosaic -= black_level
+        mosaic /= np.float32(white_level) - black_level
+        return mosaic
     for row, column in _SITES:
         site = mosaic[row::2, column::2]
         site -= black_level[row, column]
@@ -388,23 +436,27 @@ def _decode(path: Path, file: BinaryIO, *, padding: int) -> Decoded:
 
 def _raw_image(
     path: Path,
-    samples: NDArray[Any],
+    cfa_pattern: CfaPattern | None,
     raw: Decoded,
     tags: FileTags,
     metadata: Metadata,
 ) -> RawImage:
     """Gather everything of a decoded file."""
-    cfa_pattern = _cfa_pattern(path, raw, tags)
-    frame = _Frame.of(raw, tags)
-    black_level = _black_level(raw, frame)
+    frame, samples = _Frame.of(raw, tags), raw.samples
+    assert samples is not None
+    of_colors = samples.ndim == 3
+    black_level = _black_of_colors(raw, frame) if of_colors else _black_level(raw, frame)
     white_level = _white_level(raw, float(black_level.max()), is_dng=tags.is_dng)
     if not black_level.max() < white_level:
         levels = f"black level {black_level.max():g} is not below white level {white_level:g}"
         raise RawReadError(path, f"damaged: its {levels}", _COPY_AGAIN)
+    mosaic = _normalize(samples, black_level, white_level)
+    if of_colors:
+        black_level = np.full((2, 2), black_level.max(), np.float32)
     color_matrices = _color_matrices(raw, tags) if cfa_pattern else ()
     return RawImage(
         path=path,
-        mosaic=_normalize(samples, black_level, white_level),
+        mosaic=mosaic,
         cfa_pattern=cfa_pattern,
         black_level=black_level,
         white_level=white_level,
@@ -421,6 +473,50 @@ def _raw_image(
     )
 
 
+def _averaged(raw: RawImage, quad: QuadBayer) -> RawImage:
+    """Average the blocks of a quad-Bayer mosaic: a Bayer mosaic of half the size.
+
+    What the file says of its masked pixels, and of single sites before that, does not hold for
+    averages; the variance of the noise is a quarter of what it states.
+    """
+    mosaic = average_blocks(raw.mosaic, quad)
+    top, left = (raw.crop.top - quad.top + 1) // 2, (raw.crop.left - quad.left + 1) // 2
+    crop = Rectangle(
+        top,
+        left,
+        min(raw.crop.height // 2, mosaic.shape[0] - top),
+        min(raw.crop.width // 2, mosaic.shape[1] - left),
+    )
+    profile = tuple((a / 4, b / 4) for a, b in raw.metadata.noise_profile)
+    return replace(
+        raw,
+        mosaic=mosaic,
+        black_level=np.full((2, 2), raw.black_level.mean(), np.float32),
+        crop=crop,
+        metadata=replace(raw.metadata, noise_profile=profile),
+        opcodes=OpcodeLists(demosaiced=raw.opcodes.demosaiced),
+        origin="quad-bayer",
+        masked=None,
+    )
+
+
+def _is_balanced(tags: FileTags) -> bool:
+    """Tell whether a file's three colors are balanced: a small RAW of Nikon is when decoded."""
+    return not tags.is_dng and tags.main.text(Tag.MAKE).lower().startswith("nikon")
+
+
+def _with_gray_white(raw: RawImage) -> RawImage:
+    """State of balanced colors that white is gray in them.
+
+    With n the neutral that the camera recorded, its color matrix M becomes diag(1 / n) M.
+    """
+    if raw.as_shot_neutral is None:
+        return replace(raw, as_shot_neutral=np.ones(3))
+    gains = np.diag(1 / raw.as_shot_neutral)
+    matrices = tuple(replace(each, matrix=gains @ each.matrix) for each in raw.color_matrices)
+    return replace(raw, as_shot_neutral=np.ones(3), color_matrices=matrices)
+
+
 def _brighter_white(metadata: Metadata, stops: int) -> Metadata:
     """State the noise in units of a white that is so much brighter than the file's.
 
@@ -434,7 +530,8 @@ def _brighter_white(metadata: Metadata, stops: int) -> Metadata:
 
 def _cfa_pattern(path: Path, raw: Decoded, tags: FileTags) -> CfaPattern | None:
     """Return the phase at the visible origin; refuse what has none and is not monochrome."""
-    if raw.samples is None or (raw.origin == "rgb" and not tags.is_dng):
+    is_stack = raw.origin in ("demosaiced", "rgb")
+    if raw.samples is None or (is_stack and not (tags.is_dng or _reduces_raws(tags))):
         raise UnsupportedSensorError(path, _name_of_stack(tags))
     if raw.num_colors == 1:
         return None
@@ -459,15 +556,15 @@ def _name_of_pattern(shape: tuple[int, int] | None) -> str:
     return f"a color filter array of {shape[0]} x {shape[1]}, not Bayer"
 
 
+def _reduces_raws(tags: FileTags) -> bool:
+    """Tell whether a maker's cameras write sRAW, mRAW or small RAW, of three colors a pixel."""
+    return tags.main.text(Tag.MAKE).lower().startswith(("canon", "nikon"))
+
+
 def _name_of_stack(tags: FileTags) -> str:
     """Say what a file with several values a pixel is."""
-    make = tags.main.text(Tag.MAKE).lower()
-    if tags.is_dng:
-        return (
-            "a Linear DNG whose mosaic cannot be recovered: downsized, corrected or denoised before"
-        )
-    if make.startswith(("canon", "nikon")):
-        return "an sRAW, mRAW or small RAW: downsized in the camera, already demosaiced"
+    if tags.is_dng or _reduces_raws(tags):
+        return "several values a pixel that are not red, green and blue"
     return "a Foveon or other sensor with all colors at each pixel"
 
 
@@ -526,6 +623,15 @@ def _black_level(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
     per_color = raw.black_level_per_channel
     black = [per_color[index if index < len(per_color) else 0] for index in raw.sites]
     return np.array(black, np.float32).reshape(2, 2)
+
+
+def _black_of_colors(raw: Decoded, frame: _Frame) -> NDArray[np.float32]:
+    """Return the black level of each of three colors a pixel, shape (3,) [DN]."""
+    levels = np.array(frame.sensor.numbers(_BLACK_LEVEL))
+    known = levels.size > 0 and levels.size % 3 == 0 and np.isfinite(levels).all()
+    if known and not raw.own_levels:
+        return np.asarray(levels.reshape(-1, 3).mean(0), np.float32)
+    return np.array([*raw.black_level_per_channel, 0, 0, 0][:3], np.float32)
 
 
 def _site_means(pattern: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -597,14 +703,14 @@ def _opcodes(raw: Decoded, frame: _Frame) -> OpcodeLists:
     """Return a DNG's opcode lists, counted from the mosaic's origin.
 
     List 1 counts from the corner of the masked frame, and is left out unless the mosaic
-    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what was no
-    Bayer mosaic are for planes or sites that this one does not have.
+    starts there: what it repairs is of no use elsewhere. Lists 1 and 2 of what has become
+    a Bayer mosaic are for planes or sites that this one does not have.
     """
     sizes = raw.sizes
     stored, linear, demosaiced = (
         frame.sensor.tags[code].value if code in frame.sensor else b"" for code in _OPCODE_LISTS
     )
-    if raw.origin != "mosaic":
+    if raw.origin not in ("mosaic", "rgb"):
         stored = linear = b""
     linear = without_first(linear, raw.curves)
     return OpcodeLists(

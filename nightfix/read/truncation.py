@@ -114,7 +114,7 @@ def ends_without_data(samples: NDArray[np.uint16]) -> bool:
 
     Parameters
     ----------
-    samples : ndarray, shape (H, W), uint16
+    samples : ndarray, shape (H, W) or (H, W, 3), uint16
         As decoded.
 
     Returns
@@ -127,4 +127,4 @@ def ends_without_data(samples: NDArray[np.uint16]) -> bool:
     rows = max(1, round(samples.shape[0] * _LAST_ROWS))
     last, above = samples[-rows:], samples[:-rows]
     value = last[-1, -1]
-    return bool(above.size and value < above.max() and (last == value).all())
+    return bool(above.size and value.max() < above.max() and (last == value).all())

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.read import RawImage, pack_bayer, unpack_bayer
+from nightfix.read import RawImage, has_three_colors, pack_bayer, unpack_bayer
 
 #: Share of each packed plane in the gray part: every sample counts the same.
 _GRAY = np.full(4, 0.25, np.float32)
+_GRAY_OF_THREE = np.array([0.25, 0.5, 0.25], np.float32)
 
 
 def blend(
@@ -66,27 +67,35 @@ def blend(
         raise ValueError("strength and chroma are between 0 and 100")
     if strength == chroma == 100:
         return restored
-    pattern = captured.cfa_pattern or "RGGB"
-    packed = pack_bayer(restored.mosaic, pattern)
-    removed = pack_bayer(captured.mosaic, pattern) * np.float32(ratio) - packed
+    packed = _planes(restored)
+    removed = _planes(captured) * np.float32(ratio) - packed
     if strength == chroma:
         packed += np.float32(1 - strength / 100) * removed
     else:
         gains = _gains(captured)
-        gray = np.tensordot(_GRAY * gains, removed, axes=1) / gains[:, None, None]
+        share = _GRAY if len(gains) == 4 else _GRAY_OF_THREE
+        gray = np.tensordot(share * gains, removed, axes=1) / gains[:, None, None]
         packed += np.float32(1 - chroma / 100) * removed
         packed += np.float32((chroma - strength) / 100) * gray
-    mosaic = unpack_bayer(np.minimum(packed, ceiling), pattern, _shape(restored))
-    return replace(restored, mosaic=np.ascontiguousarray(mosaic))
+    return replace(restored, mosaic=_together(np.minimum(packed, ceiling), restored))
+
+
+def _planes(raw: RawImage) -> NDArray[np.float32]:
+    """Return the packed planes of a mosaic, or a photo's three colors, shape (planes, h, w)."""
+    if has_three_colors(raw):
+        return np.moveaxis(raw.mosaic, -1, 0).copy()
+    return pack_bayer(raw.mosaic, raw.cfa_pattern or "RGGB")
+
+
+def _together(planes: NDArray[np.float32], raw: RawImage) -> NDArray[np.float32]:
+    if has_three_colors(raw):
+        return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
+    return np.ascontiguousarray(unpack_bayer(planes, raw.cfa_pattern or "RGGB", shape))
 
 
 def _gains(raw: RawImage) -> NDArray[np.float32]:
-    """Return the white-balance gain of each packed plane, shape (4,); 1 where unknown."""
-    if raw.as_shot_neutral is None:
-        return np.ones(4, np.float32)
-    red, green, blue = 1 / raw.as_shot_neutral
-    return np.array([red, green, green, blue], np.float32)
-
-
-def _shape(raw: RawImage) -> tuple[int, int]:
-    return raw.mosaic.shape[0], raw.mosaic.shape[1]
+    """Return the white-balance gain of each plane, shape (planes,); 1 where unknown."""
+    neutral = np.ones(3) if raw.as_shot_neutral is None else raw.as_shot_neutral
+    colors = (0, 1, 2) if has_three_colors(raw) else (0, 1, 1, 2)
+    return (1 / neutral[[*colors]]).astype(np.float32)

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +22,15 @@ from nightfix.condition import (
 )
 from nightfix.errors import DeviceMemoryError
 from nightfix.progress import Progress, no_progress
-from nightfix.read import RawImage, packed_planes, transpose_planes, unpack_bayer
+from nightfix.read import (
+    CFA_PATTERNS,
+    RawImage,
+    has_three_colors,
+    packed_planes,
+    sampled,
+    transpose_planes,
+    unpack_bayer,
+)
 from nightfix.restore.blending import blend
 from nightfix.restore.device import (
     SMALLEST_TILE,
@@ -159,17 +168,55 @@ class Restorer:
         """
         settings = settings or Settings()
         raw = saturated_to_white(raw, conditioning.saturation)
-        capture = torch.from_numpy(packed_planes(raw))
-        # The planes are on the mosaic's scale, whose white is not the reference's.
-        own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
-        restored = self.restore_packed(capture, conditioning, own, progress, moved)
-        del capture
-        shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
-        mosaic = unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
+        restore = self._restore_colors if has_three_colors(raw) else self._restore_mosaic
+        mosaic = restore(raw, conditioning, settings, progress, moved)
         whole = replace(raw, mosaic=np.ascontiguousarray(mosaic))
         ratio = conditioning.amplification.ratio
         highest = ceiling(raw, ratio, settings)
         return blend(raw, whole, ratio=ratio, strength=settings.strength, ceiling=highest)
+
+    def _restore_mosaic(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings,
+        progress: Progress,
+        moved: MotionFound,
+    ) -> NDArray[np.float32]:
+        """Return the restored mosaic of a photo, shape (H, W)."""
+        capture = torch.from_numpy(packed_planes(raw))
+        # The planes are on the mosaic's scale, whose white is not the reference's.
+        own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
+        restored = self.restore_packed(capture, conditioning, own, progress, moved)
+        shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
+        return unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
+
+    def _restore_colors(
+        self,
+        raw: RawImage,
+        conditioning: Conditioning,
+        settings: Settings,
+        progress: Progress,
+        moved: MotionFound,
+    ) -> NDArray[np.float32]:
+        """Return a photo of three colors a pixel restored, shape (H, W, 3).
+
+        A mosaic is taken of it in each of the four phases and restored: so every pixel has its
+        red and its blue once and its green twice, of which the mean is taken. A shake is measured
+        once for all.
+        """
+        conditioning = self.with_shake(raw, conditioning, settings)
+        light = np.zeros_like(raw.mosaic)
+        for index, cfa_pattern in enumerate(CFA_PATTERNS):
+            one = sampled(raw, cfa_pattern)
+            part = _part_of(progress, index, len(CFA_PATTERNS))
+            told = moved if index == 0 else ignore_motion
+            mosaic = self._restore_mosaic(one, conditioning, settings, part, told)
+            for site, letter in enumerate(cfa_pattern):
+                places = np.s_[site // 2 :: 2, site % 2 :: 2]
+                light[(*places, "RGB".index(letter))] += mosaic[places]
+        light[..., 1] /= 2
+        return light
 
     def with_shake(
         self,
@@ -232,6 +279,11 @@ class Restorer:
         ratio = conditioning.amplification.ratio
         restored = _Frame(self, capture, conditioning, settings, progress).restore(moved)
         return restored.clamp_(max=min(ratio, 2**settings.headroom))
+
+
+def _part_of(progress: Progress, index: int, count: int) -> Progress:
+    """Tell the progress of one of several equal parts as that of the whole."""
+    return lambda done, total: progress(index * total + done, count * total)
 
 
 class _Frame:

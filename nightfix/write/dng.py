@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop import demosaic_camera
-from nightfix.read import ExifTag, Metadata, OpcodeLists, RawImage, Tag, apply_gain_maps, to_dn
+from nightfix.read import (
+    ExifTag,
+    Metadata,
+    OpcodeLists,
+    RawImage,
+    Tag,
+    apply_gain_maps,
+    has_three_colors,
+    to_dn,
+)
 from nightfix.write.atomic import replacing
 from nightfix.write.dng_preview import (
     THUMBNAIL_SIDE,
@@ -86,7 +95,7 @@ def write_dng(
         As for :func:`nightfix.write.tiff.write_tiff`.
     raw : RawImage
         What is written, in sensor orientation; monochrome sensors become a
-        LinearRaw of one sample.
+        LinearRaw of one sample, three colors a pixel always a Linear DNG.
     restored : bool
         False: the sensor's own numbers, exactly, with the source's levels and
         opcodes. True: values on the scale of ``raw.mosaic``, lamps above 1.0, with the
@@ -121,6 +130,7 @@ def write_dng(
     Adobe, "Digital Negative (DNG) Specification", version 1.4.0.0, 2012.
     """
     with replacing(Path(path), overwrite=overwrite, source=raw.path) as temporary:
+        linear = linear or (restored and has_three_colors(raw))
         if restored or linear:
             raw = scale_to_fit(without_sensor_tags(apply_gain_maps(raw)))
         samples = _sample_directory(raw, restored=restored, linear=linear, compression=compression)
@@ -271,7 +281,7 @@ def _level_tag(code: int, levels: list[float]) -> ExifTag:
 
 
 def _area_tags(raw: RawImage) -> list[ExifTag]:
-    height, width = raw.mosaic.shape
+    height, width = raw.mosaic.shape[:2]
     return [
         rational_tag(Tag.DEFAULT_SCALE, RATIONAL, [1, 1]),
         tag(Tag.DEFAULT_CROP_ORIGIN, LONG, raw.crop.left, raw.crop.top),

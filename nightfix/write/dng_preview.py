@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightfix.develop import develop_raw, own_correction, undo_orientation
-from nightfix.read import ExifTag, RawImage, Rectangle, Tag, apply_gain_maps
+from nightfix.read import ExifTag, RawImage, Rectangle, Tag, apply_gain_maps, sampled
 from nightfix.write.exif import SOFTWARE
 from nightfix.write.ifd import (
     LONG,
@@ -68,10 +68,12 @@ def reduce_raw(raw: RawImage, factor: int) -> RawImage:
     Returns
     -------
     RawImage
-        Same pattern, levels and light; ``mosaic`` and ``crop`` a ``factor``-th.
+        Same pattern, levels and light; ``mosaic`` and ``crop`` a ``factor``-th. Of three
+        colors a pixel, a mosaic is made.
     """
     if factor == 1:
         return raw
+    raw = sampled(raw)
     mosaic = _shrink_rows(_shrink_rows(raw.mosaic, factor).T, factor).T
     height, width = mosaic.shape
     top, left = min(raw.crop.top // factor, height - 1), min(raw.crop.left // factor, width - 1)

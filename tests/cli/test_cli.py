@@ -11,6 +11,7 @@ import pytest
 import rawpy
 import tifffile
 import typer
+from dng_files import LINEAR_RAW, DngSpec, write_test_dng
 from typer.testing import CliRunner
 
 from nightfix import __version__
@@ -403,3 +404,11 @@ def test_the_readme_s_help_is_the_program_s():
         app, ["enhance", "--help"], env={"COLUMNS": "100"}, prog_name="nightfix"
     ).stdout
     assert words(shown) in words(README.read_text("utf-8"))
+
+
+def test_info_of_three_colors_a_pixel_tells_that_they_have_no_mosaic(tmp_path):
+    samples = np.full((64, 64, 3), 4000, np.uint16)
+    path = write_test_dng(tmp_path / "rgb.dng", DngSpec(samples, photometric=LINEAR_RAW))
+    told = runner.invoke(app, ["info", str(path)]).stdout
+    assert "three colors a pixel" in told
+    assert "hot pixels:      not looked for" in told

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from raw_images import metadata_with, plain_raw
 
+from nightfix import raw_from_array
 from nightfix.condition.noise import choose_noise, measure_noise
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.reader import RawImage
+from nightfix.read.reader import RawImage, sampled
 
 Floats = NDArray[np.float64]
 SENSITIVITIES = [1e-4, 3e-4, 1e-3, 3e-3]
@@ -373,3 +374,35 @@ def test_model_is_frozen() -> None:
     noise = measure_noise(make_raw(GRAY))
     with pytest.raises(dataclasses.FrozenInstanceError):
         noise.a = 1.0  # type: ignore[misc]
+
+
+# --- three colors a pixel
+
+
+def smooth(noise: Floats, times: int) -> Floats:
+    """Average neighbors, as interpolation does; low frequencies stay as they are."""
+    for _ in range(times):
+        for axis in (0, 1):
+            noise = (noise + np.roll(noise, 1, axis)) / 2
+    return noise
+
+
+@pytest.mark.parametrize(
+    ("times", "least", "most"), [(0, 1.1, 1.6), (1, 0.4, 1.25), (2, 0.08, 1.25)]
+)
+def test_noise_of_three_colors_is_that_of_their_low_frequencies(
+    rng: np.random.Generator, times: int, least: float, most: float
+) -> None:
+    """Smoothed noise has a smaller variance; what the network meets has not."""
+    noise = smooth(rng.normal(0, 0.01, (512, 512, 3)), times)
+    raw = raw_from_array(65535 * (0.1 + noise), white_level=65535, noise=(1e-7, 1e-9))
+    model, warning = choose_noise(raw)
+    assert (model.source, warning) == ("photo", "")
+    assert least < model.std(0.1) ** 2 / 1e-4 < most
+    if times:
+        assert model.std(0.1) > 1.5 * measure_noise(sampled(raw)).std(0.1)
+
+
+def test_a_flat_picture_of_three_colors_has_no_noise_to_measure() -> None:
+    raw = raw_from_array(np.full((64, 64, 3), 8000), white_level=65535)
+    assert 0 < choose_noise(raw)[0].std(0.1) < 1e-3

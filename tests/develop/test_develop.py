@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from raw_images import plain_raw
 
+from nightfix import raw_from_array
 from nightfix.develop import demosaic as demosaic_module
 from nightfix.develop.color import COLOR_SPACES
 from nightfix.develop.develop import choose_white_balance, convert_light, develop_raw
@@ -193,6 +194,28 @@ def test_light_of_one_space_is_that_of_another(target: str) -> None:
 
 def test_edge_of_a_saturated_lamp_is_not_magenta() -> None:
     picture = linear(develop_raw(make_raw(exposed(lamp(6.0), ceiling=1.0))))
+    excess = (picture[..., 0] + picture[..., 2]) / 2 - picture[..., 1]
+    assert excess.max() < 0.1
+
+
+def three_colors(light: np.ndarray, *, ceiling: float = np.inf) -> RawImage:
+    """What a sensor of NEUTRAL makes of gray light, three colors a pixel, up to its ceiling."""
+    colors = np.minimum(light[..., None] * NEUTRAL, ceiling)
+    raw = raw_from_array(colors, as_shot_neutral=NEUTRAL)
+    return replace(raw, color_matrices=(MATRIX,))
+
+
+def test_three_colors_a_pixel_are_developed_like_a_mosaic() -> None:
+    light = np.linspace(0.05, 0.6, 48)[:, None] * np.linspace(0.8, 1, 64)
+    whole = develop_raw(three_colors(light), tone="scene")
+    mosaic = develop_raw(make_raw(exposed(light)), tone="scene")
+    assert whole.shape == (48, 64, 3)
+    np.testing.assert_allclose(whole, np.repeat(light[..., None], 3, -1), atol=1e-4)
+    np.testing.assert_allclose(whole[4:-4, 4:-4], mosaic[4:-4, 4:-4], atol=5e-3)
+
+
+def test_edge_of_a_lamp_that_saturates_three_colors_is_not_magenta() -> None:
+    picture = linear(develop_raw(three_colors(lamp(6.0), ceiling=1.0)))
     excess = (picture[..., 0] + picture[..., 2]) / 2 - picture[..., 1]
     assert excess.max() < 0.1
 

@@ -479,19 +479,20 @@ def test_the_mosaic_of_a_linear_dng_is_found(
     mosaic = night(rng)
     rgb = expand_range(demosaic(compress_range(mosaic), pattern))
     raw = read_raw(linear(tmp_path, coding, rgb, white))
-    assert (raw.origin, raw.cfa_pattern) == ("rgb", pattern)
+    assert (raw.origin, raw.cfa_pattern) == ("demosaiced", pattern)
     np.testing.assert_allclose(raw.mosaic, mosaic, atol=2e-3)
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_a_linear_dng_without_a_mosaic_is_refused(
+def test_a_linear_dng_without_a_mosaic_keeps_its_three_colors(
     tmp_path: Path, rng: np.random.Generator, name: str
 ) -> None:
     coding, white = LINEAR[name]
-    fine = np.stack([night(rng)] * 3, -1)
+    fine = night(rng)[..., None] * [0.8, 1, 0.9]
     rgb = fine.reshape(96, 2, 96, 2, 3).mean((1, 3))
-    with pytest.raises(UnsupportedSensorError, match="a Linear DNG whose mosaic cannot be"):
-        read_raw(linear(tmp_path, coding, rgb, white))
+    raw = read_raw(linear(tmp_path, coding, rgb, white))
+    assert (raw.origin, raw.mosaic.shape) == ("rgb", rgb.shape)
+    np.testing.assert_allclose(raw.mosaic, rgb, atol=0.05 if name == "lossy jpeg" else 2e-3)
 
 
 # --- Damage, and files made to harm
@@ -638,10 +639,19 @@ def test_black_above_white_is_damaged(tmp_path: Path) -> None:
             stored_as(tmp_path, coding, black=(900.0,), white=1)
 
 
-@pytest.mark.parametrize("pattern", ["RRGGRRGGGGBBGGBB", "GBGGRGRGRBGBGBGGRGGRGGBGBGBRGRGRGGBG"])
-def test_other_arrays_are_refused_by_name(tmp_path: Path, pattern: str) -> None:
+def test_other_arrays_are_refused_by_name(tmp_path: Path) -> None:
+    pattern = "GBGGRGRGRBGBGBGGRGGRGGBGBGBRGRGRGGBG"
     with pytest.raises(UnsupportedSensorError, match="a color filter array of"):
         stored_as(tmp_path, lossless_xl(), cfa_pattern=pattern)
+
+
+def test_a_quad_bayer_mosaic_is_averaged(tmp_path: Path) -> None:
+    raw = stored_as(tmp_path, lossless_xl(), cfa_pattern="RRGGRRGGGGBBGGBB")
+    whole = stored_as(tmp_path, lossless_xl())
+    height, width = (side // 2 for side in whole.mosaic.shape)
+    means = whole.mosaic[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
+    assert (raw.origin, raw.cfa_pattern) == ("quad-bayer", "RGGB")
+    np.testing.assert_allclose(raw.mosaic, means, atol=1e-6)
 
 
 def test_a_preview_in_jpeg_xl_is_not_taken_for_the_photo(tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_each_site_has_its_own_map() -> None:
     np.testing.assert_allclose(corrected, np.tile(cell, (3, 4))[:5, :7], rtol=1e-6)
 
 
+def test_each_of_three_colors_has_its_own_map() -> None:
+    opcodes = lists(
+        *(gain_map(np.array([[1.0 + color]]), plane=color) for color in range(3)),
+        vignette(1.0, 0, 0, 0, 0),
+    )
+    corrected = correct_shading(np.full((5, 7, 3), 0.1, np.float32), opcodes)
+    np.testing.assert_allclose(corrected[2, 3], [0.1, 0.2, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(corrected[0, 0], [0.2, 0.4, 0.6], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("lamp", "limit"), [(0.9, 1.0), (1.0, 1.0), (4.0, 4.0)])
 def test_lamps_stay_at_one_level(lamp: float, limit: float) -> None:
     """Every color of a lamp fills up at one level; a gain of its own would tint it."""

@@ -374,11 +374,11 @@ def of(make: str = "", dng: bool = False) -> FileTags:
 @pytest.mark.parametrize(
     ("libraw", "tags", "named"),
     [
-        (sensor((2, 2), origin="rgb"), of("Canon"), "sRAW"),
+        (sensor((2, 2), origin="rgb"), of("SIGMA"), "Foveon"),
+        (sensor((2, 2), origin="demosaiced"), of("SIGMA"), "Foveon"),
         (sensor(None, samples=None), of("SIGMA"), "Foveon"),
-        (sensor(None, samples=None), of("Canon"), "sRAW"),
-        (sensor(None, samples=None), of("NIKON CORPORATION"), "small RAW"),
-        (sensor(None, samples=None), of("Acme", dng=True), "Linear DNG"),
+        (sensor(None, samples=None), of("Canon"), "not red, green and blue"),
+        (sensor(None, samples=None), of("Acme", dng=True), "not red, green and blue"),
         (sensor(None), of(), "already demosaiced"),
         (sensor((0, 0)), of(), "unknown color filter array"),
         (sensor((2, 2), "GMCY", "GMCY", num_colors=4), of(), "colors GMCY"),
@@ -387,10 +387,10 @@ def of(make: str = "", dng: bool = False) -> FileTags:
         (sensor((2, 2), sites="RGRG"), of(), "array of RGRG"),
     ],
     ids=[
-        "sraw with a pattern",
         "foveon",
-        "sraw",
-        "small",
+        "foveon with a pattern",
+        "foveon without samples",
+        "canon",
         "linear",
         "no array",
         "unknown",
@@ -405,9 +405,17 @@ def test_other_sensors_are_refused_by_name(libraw: Any, tags: FileTags, named: s
         raw_module._cfa_pattern(Path("photo.raw"), libraw, tags)
 
 
-def test_a_linear_dng_without_a_mosaic_is_refused_by_name(shared: Path) -> None:
-    with pytest.raises(UnsupportedSensorError, match="Linear DNG"):
-        read_raw(shared / "raw" / "06_PGTM2_unsigned16.dng")
+@pytest.mark.parametrize("make", ["Canon", "NIKON CORPORATION"])
+def test_a_raw_that_the_camera_reduced_keeps_its_three_colors(make: str) -> None:
+    libraw = sensor((2, 2), origin="rgb", samples=np.zeros((4, 4, 3), np.uint16))
+    assert raw_module._cfa_pattern(Path("photo.raw"), libraw, of(make)) == "RGGB"
+
+
+@pytest.mark.parametrize("name", ["06_PGTM2_unsigned16.dng", "08_PGTM2_float32.dng"])
+def test_a_linear_dng_without_a_mosaic_keeps_its_three_colors(shared: Path, name: str) -> None:
+    raw = read_raw(shared / "raw" / name)
+    assert (raw.origin, raw.mosaic.shape) == ("rgb", (200, 200, 3))
+    np.testing.assert_allclose(raw.mosaic, 8000 / 65535, atol=1e-5)
 
 
 # --- damaged and wrong files

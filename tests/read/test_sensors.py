@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dng_files
 import numpy as np
@@ -13,8 +15,9 @@ from dng_files import LINEAR_RAW, DngSpec, coded_samples, write_test_dng
 from nightfix.condition.noise import measure_noise
 from nightfix.develop.demosaic import compress_range, demosaic, expand_range
 from nightfix.errors import RawReadError, UnsupportedSensorError
+from nightfix.read import reader
 from nightfix.read.bayer import CFA_PATTERNS, CfaPattern
-from nightfix.read.reader import RawImage, read_raw, to_dn
+from nightfix.read.reader import RawImage, read_raw, sampled, to_dn
 from nightfix.write.dng import write_dng
 
 QUAD = "RRGGRRGGGGBBGGBB"
@@ -23,8 +26,8 @@ X_TRANS = "GBGGRGRGRBGBGBGGRGGRGGBGBGBRGRGRGGBG"
 
 @pytest.mark.parametrize(
     ("letters", "planes"),
-    [(QUAD, "RGB"), ("GMCY", "GMCY"), ("RGBC", "RGBC")],
-    ids=["quad-bayer", "gmcy", "rgbc"],
+    [("RGGBRGGBRGGBRGGB", "RGB"), ("GMCY", "GMCY"), ("RGBC", "RGBC")],
+    ids=["4 x 4", "gmcy", "rgbc"],
 )
 def test_other_arrays_are_refused_by_name(tmp_path: Path, letters: str, planes: str) -> None:
     spec = DngSpec(coded_samples(96, 96), cfa_pattern=letters, planes=planes)
@@ -114,7 +117,7 @@ def interpolated(mosaic: np.ndarray, pattern: CfaPattern) -> np.ndarray:
 def test_a_linear_dng_gives_its_mosaic_back(tmp_path: Path, pattern: CfaPattern) -> None:
     mosaic = noisy_mosaic()
     raw = read_raw(write_linear(tmp_path / "linear.dng", interpolated(mosaic, pattern)))
-    assert (raw.origin, raw.cfa_pattern) == ("rgb", pattern)
+    assert (raw.origin, raw.cfa_pattern) == ("demosaiced", pattern)
     np.testing.assert_allclose(to_dn(raw, raw.mosaic), mosaic * 16383, atol=1)
 
 
@@ -140,10 +143,119 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
-def test_a_linear_dng_without_a_mosaic_is_refused_by_name(
+def test_a_linear_dng_without_a_mosaic_keeps_its_three_colors(
     tmp_path: Path, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Taken for one, a reduced picture would lose more than restoring it gains."""
+    """Taken for a mosaic, a reduced picture would lose more than restoring it gains."""
     rgb = change(interpolated(noisy_mosaic(512), "RGGB"))
-    with pytest.raises(UnsupportedSensorError, match="whose mosaic cannot be recovered"):
-        read_raw(write_linear(tmp_path / "linear.dng", rgb))
+    raw = read_raw(write_linear(tmp_path / "linear.dng", rgb))
+    assert (raw.origin, raw.cfa_pattern, raw.mosaic.shape) == ("rgb", "RGGB", rgb.shape)
+    np.testing.assert_allclose(raw.mosaic, rgb, atol=1e-4)
+
+
+def test_each_of_three_colors_has_its_own_black(tmp_path: Path) -> None:
+    light = np.random.default_rng(2).uniform(-0.01, 1, (64, 96, 3))
+    black = np.array([200.0, 300.0, 400.0])
+    samples = np.rint(light * (16383 - black) + black).astype(np.uint16)
+    spec = DngSpec(samples, photometric=LINEAR_RAW, black=(*black,), black_repeat=(1, 1))
+    raw = read_raw(write_test_dng(tmp_path / "linear.dng", spec))
+    np.testing.assert_allclose(raw.mosaic, light, atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern", CFA_PATTERNS)
+def test_a_mosaic_is_taken_of_three_colors(tmp_path: Path, pattern: CfaPattern) -> None:
+    rgb = np.broadcast_to([0.1, 0.2, 0.3], (64, 64, 3))
+    mosaic = sampled(read_raw(write_linear(tmp_path / "linear.dng", rgb)), pattern).mosaic
+    seen = [mosaic[row::2, column::2].mean() for row in (0, 1) for column in (0, 1)]
+    expected = [{"R": 0.1, "G": 0.2, "B": 0.3}[letter] for letter in pattern]
+    np.testing.assert_allclose(seen, expected, atol=1e-4)
+
+
+# --- Quad-Bayer
+
+
+def quad_bayer(tmp_path: Path, start: tuple[int, int] = (0, 0), **declared: Any) -> RawImage:
+    """Photograph a card; the sensor's active area starts at some row and column of a block."""
+    cell = np.roll(np.array(list(QUAD)).reshape(4, 4), (-start[0], -start[1]), (0, 1))
+    light = np.tile(np.vectorize(CARD.get)(cell), (33, 48)).astype(float)
+    noisy = light + np.random.default_rng(7).normal(0, 0.01, light.shape)
+    samples = np.rint(noisy * (16383 - 512) + 512).astype(np.uint16)
+    spec = DngSpec(samples, "".join(cell.ravel()), black=(512.0,), black_repeat=(1, 1), **declared)
+    return read_raw(write_test_dng(tmp_path / "quad.dng", spec))
+
+
+@pytest.mark.parametrize(
+    ("start", "pattern", "shape"),
+    [
+        ((0, 0), "RGGB", (66, 96)),
+        ((0, 2), "GRBG", (66, 96)),
+        ((1, 0), "GBRG", (65, 96)),
+        ((3, 3), "RGGB", (65, 95)),
+    ],
+    ids=str,
+)
+def test_the_blocks_of_a_quad_bayer_mosaic_are_averaged(
+    tmp_path: Path, start: tuple[int, int], pattern: CfaPattern, shape: tuple[int, int]
+) -> None:
+    raw = quad_bayer(tmp_path, start)
+    assert (raw.origin, raw.cfa_pattern, raw.mosaic.shape) == ("quad-bayer", pattern, shape)
+    assert raw.crop == (0, 0, *shape)
+    for letter, row, column in zip(pattern, (0, 0, 1, 1), (0, 1, 0, 1), strict=True):
+        plane = raw.mosaic[row::2, column::2]
+        assert plane.mean() == pytest.approx(CARD[letter], abs=1e-3)
+        assert plane.std() == pytest.approx(0.005, rel=0.1)
+
+
+def test_what_a_quad_bayer_file_states_is_stated_of_the_averages(tmp_path: Path) -> None:
+    raw = quad_bayer(tmp_path, default_crop=(8, 4, 160, 120), noise_profile=(4e-4, 8e-6))
+    assert raw.crop == (2, 4, 60, 80)
+    np.testing.assert_allclose(raw.metadata.noise_profile, [(1e-4, 2e-6)])
+    write_dng(tmp_path / "bayer.dng", raw, restored=False)
+    again = read_raw(tmp_path / "bayer.dng")
+    assert (again.origin, again.cfa_pattern, again.crop) == ("mosaic", "RGGB", raw.crop)
+    np.testing.assert_allclose(again.mosaic, raw.mosaic, atol=1e-4)
+
+
+# --- Small RAW of Nikon
+
+
+def small_raw(path: Path, size: int | None = None) -> Path:
+    """Write a NEF of three bytes a pixel, of two gray pixels each: Y, Y, Cb and Cr in 12 bit."""
+    place, height, width = 512, 424, 640
+    text = {271: b"NIKON CORPORATION\0", 272: b"NIKON D810\0"}
+    tags = {254: 0, 256: width, 257: height, 258: 12, 259: 34713, 262: 32803, **text}
+    tags |= {273: place, 277: 1, 278: height, 279: 3 * width * height}
+    rows, texts = b"", b""
+    for code, value in sorted(tags.items()):
+        if isinstance(value, bytes):
+            rows += struct.pack("<HHII", code, 2, len(value), 14 + 12 * len(tags) + len(texts))
+            texts += value + b"\0" * (len(value) % 2)
+        else:
+            rows += struct.pack("<HHII", code, 4, 1, value)
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + rows + struct.pack("<I", 0) + texts
+    pairs = bytes([0x80, 0x02, 0x28, 0x00, 0x08, 0x80]) * (width * height // 2)
+    path.write_bytes((header.ljust(place, b"\0") + pairs)[:size])
+    return path
+
+
+def test_a_small_raw_keeps_its_three_colors_and_its_balance(tmp_path: Path) -> None:
+    raw = read_raw(small_raw(tmp_path / "small.nef"))
+    assert (raw.origin, raw.mosaic.shape) == ("rgb", (424, 640, 3))
+    np.testing.assert_array_equal(raw.as_shot_neutral, 1)
+    assert raw.mosaic.min() == raw.mosaic.max() > 0
+
+
+def test_balanced_colors_are_told_from_the_camera_s_own(
+    synthetic_raw: Callable[..., RawImage],
+) -> None:
+    raw = synthetic_raw()
+    balanced = reader._with_gray_white(raw)
+    light = np.array([0.2, 0.5, 0.4])
+    own = raw.color_matrices[0].matrix @ light / raw.as_shot_neutral
+    np.testing.assert_allclose(balanced.color_matrices[0].matrix @ light, own)
+    np.testing.assert_array_equal(balanced.as_shot_neutral, 1)
+
+
+def test_a_small_raw_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RawReadError, match="truncated"):
+        read_raw(small_raw(tmp_path / "small.nef", 400_000))
