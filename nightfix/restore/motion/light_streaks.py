@@ -28,19 +28,22 @@ from nightfix.restore.motion.kernels import (
 
 
 class _Scale(NamedTuple):
-    """What shakes of some length need room for.
+    """What a shake of some length needs.
 
     How far from its peak a light is looked at [packed px]; sides of a kernel and of the squares
-    that lights are cut out in [mosaic px].
+    that lights are cut out in [mosaic px]; brightness of a light's peak over what is around it
+    and the noise, at least: along a longer path there is less of it at each place.
     """
 
     reach: int
     side: int
     patch: int
+    contrast: float
 
 
-#: Of most shakes, and of those whose streaks are longer than that [mosaic px].
-_USUAL, _LARGE, _LONG = _Scale(16, KERNEL_SIZE, 64), _Scale(32, LONG_KERNEL_SIZE, 96), 23.0
+#: Most shakes, and those whose streaks are longer than that [mosaic px].
+_USUAL, _LARGE = _Scale(16, KERNEL_SIZE, 64, 4.0), _Scale(32, LONG_KERNEL_SIZE, 96, 3.0)
+_LONG = 23.0
 
 #: Border of the picture in which no light is looked for [packed px].
 _MARGIN = 16
@@ -49,8 +52,8 @@ _MARGIN = 16
 #: most, and at least.
 _PEAKS, _LIGHTS, _FEWEST = 256, 8, 3
 
-#: Brightness of a light over what is around it and the noise, at least.
-_CONTRAST = 4.0
+#: Radius of the largest lights [mosaic px]: streaks of one shake differ by no more than that adds.
+_WIDEST = 10.0
 
 #: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
 _RADII, _BEGINNINGS = (0.6, 1.5, 2.5, 4.0), 3
@@ -94,8 +97,9 @@ _STILL_MARGIN = 1.12
 #: marks on a wall are not lights. Nor is what lies below white.
 _EXPLAINED, _WORST_MISFIT, _WHITE = 0.5, 2.0, 0.97
 
-#: Shortest shake that is told from a lens's blur [mosaic px].
-_SHORTEST = 3.3
+#: Shortest shake that is told from a lens's blur, and the streak of a point that it draws on the
+#: planes [mosaic px].
+_SHORTEST, _SHORTEST_STREAK = 3.3, 3.6
 
 #: Samples that a kernel fills, at most: by its length, and of the shortest.
 _FILLED, _FILLED_AT_LEAST = 4.5, 4.0
@@ -170,23 +174,29 @@ def kernel_from_lights(
     streaks are chosen and modeled otherwise.
     """
     noise = math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
-    scale, found = _USUAL, _find_lights(picture, noise, _USUAL.reach)
-    if found is None or _lengths(found, _LONG):
-        longer = _find_lights(picture, noise, _LARGE.reach)
-        if longer and _lengths(longer, _LONG):
+    night = _look_around(picture, noise)
+    scale, found = _USUAL, _find_lights(night, _USUAL)
+    if found is None or _typical_length(found) >= _LONG:
+        longer = _find_lights(night, _LARGE)
+        if longer is not None and _typical_length(longer) >= _LONG:
             scale, found = _LARGE, longer
     if found is None:
         return None
-    if not _lengths(found, _SHORTEST):
-        # Nothing is smaller than a shake; a single one may be a hot pixel.
+    # Nothing is smaller than a shake; a single one may be a hot pixel.
+    if sorted(light.length for light in found)[1] < _SHORTEST_STREAK:
         return still()[0]
-    found = sorted(found, reverse=True)[:_LIGHTS]
-    lights = _cut(capture * ratio, picture, found, scale.patch, ratio=ratio, a=a, b=b)
+    chosen = sorted(_alike(found), reverse=True)[:_LIGHTS]
+    lights = _cut(capture * ratio, picture, chosen, scale.patch, ratio=ratio, a=a, b=b)
     if float(lights.seen.amax((1, 2)).median()) < _WHITE:
         return None
+    return _best_kernel(lights, scale.side, picture)
+
+
+def _best_kernel(lights: _Lights, side: int, picture: Tensor) -> Tensor | None:
+    """Return the path that explains lights best; a still one or None as said above."""
     with one_thread(), torch.enable_grad():
-        fit = _fitted(lights, scale.side)
-        resting = _fit(lights, still(side=scale.side), torch.tensor([1.0]), _STEPS, held=True)
+        fit = _fitted(lights, side)
+        resting = _fit(lights, still(side=side), torch.tensor([1.0]), _STEPS, held=True)
     misfit = fit.misfit.mean(1)
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
@@ -212,56 +222,81 @@ def _is_path(kernel: Tensor) -> bool:
     return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
-def _lengths(found: list[_Light], least: float) -> bool:
-    """Tell whether all lights' streaks, but for one at most, are so long."""
-    return sorted(light.length for light in found)[1] >= least
+def _typical_length(found: list[_Light]) -> float:
+    """Return the median length of streaks, each weighed by how good it is to tell by."""
+    ordered = sorted(found, key=lambda light: light.length)
+    scores = torch.tensor([light.score for light in ordered]).cumsum(0)
+    return ordered[int((scores < scores[-1] / 2).sum())].length
 
 
-def _find_lights(picture: Tensor, noise: float, reach: int) -> list[_Light] | None:
-    """Return lights that are small, bright and alone; None where there are too few to tell."""
-    height, width = picture.shape[1:]
-    if min(height, width) <= 2 * _MARGIN:
-        return None
+def _alike(found: list[_Light]) -> list[_Light]:
+    """Leave lights out whose streaks are far longer or shorter than is typical, if some remain."""
+    typical = _typical_length(found)
+    alike = [n for n in found if abs(n.length**2 - typical**2) <= 3 * _WIDEST**2]
+    return alike if len(alike) >= _FEWEST else found
+
+
+class _Night(NamedTuple):
+    """Light above the ground, ground and noise, (h, w), and peaks (row, column), brightest first.
+
+    All on the packed planes.
+    """
+
+    above: Tensor
+    ground: Tensor
+    peaks: list[tuple[int, int]]
+
+
+def _look_around(picture: Tensor, noise: float) -> _Night:
+    """Find peaks that may be lights."""
     luma = picture.mean(0)[None, None]
+    height, width = picture.shape[1:]
     ground = -_largest(-_mean(luma, 33), 17)
     above = (luma - ground).clamp_min(0)
     smooth = _mean(above, 5)
-    peaks = (smooth == _largest(smooth, 17)) & (
-        smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
-    )
-    inside = torch.zeros_like(peaks)
-    inside[..., _MARGIN : height - _MARGIN, _MARGIN : width - _MARGIN] = True
-    found = list[_Light]()
-    brightest = (smooth * (peaks & inside))[0, 0].flatten().topk(min(_PEAKS, luma.numel()))
-    taken = torch.zeros(height, width, dtype=torch.bool)
-    for value, at in zip(*(part.tolist() for part in brightest), strict=True):
-        if not value:
-            break
-        y, x = divmod(at, width)
-        top, left = max(y - reach, 0), max(x - reach, 0)
-        window = (slice(top, y + reach), slice(left, x + reach))
-        light = above[0, 0][window]
-        peak = above[0, 0, y - 2 : y + 3, x - 2 : x + 3].max()
-        contrast = float(peak) / (float(ground[0, 0, y, x]) + noise + 1e-3)
-        if contrast < _CONTRAST:
+    inside = torch.zeros_like(smooth)
+    inside[..., _MARGIN : height - _MARGIN, _MARGIN : width - _MARGIN] = 1
+    bright = smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
+    peaks = smooth * (bright & (smooth == _largest(smooth, 17))) * inside
+    values, places = peaks[0, 0].flatten().topk(min(_PEAKS, peaks.numel()))
+    found = [divmod(int(at), width) for at in places[values > 0]]
+    return _Night(above[0, 0], ground[0, 0] + noise + 1e-3, found)
+
+
+def _find_lights(night: _Night, scale: _Scale) -> list[_Light] | None:
+    """Return lights that are small, bright and alone; None where there are too few to tell."""
+    if 2 * min(night.above.shape) < scale.patch:
+        return None
+    found, taken = list[_Light](), torch.zeros_like(night.above)
+    for y, x in night.peaks:
+        peak = float(_beside(night.above, (y, x)).max())
+        contrast = peak / float(night.ground[y, x])
+        if contrast < scale.contrast:
             continue
+        top, left = max(y - scale.reach, 0), max(x - scale.reach, 0)
+        window = (slice(top, y + scale.reach), slice(left, x + scale.reach))
+        light = night.above[window]
         core = _connected(light > 0.25 * peak, (y - top, x - left))
-        if bool(core[0].any() | core[-1].any() | core[:, 0].any() | core[:, -1].any()):
+        ends = torch.cat([core[0], core[-1], core[:, 0], core[:, -1]])
+        if bool(ends.any()) or bool(taken[window][core].any()):
             continue
-        if bool((taken[window] & core).any()):
-            continue
-        taken[window] |= core
+        taken[window][core] = 1
         energy = light * core
         total = float(energy.sum())
-        rows, columns = (torch.arange(float(n)) for n in light.shape)
-        row = float((energy.sum(1) * rows).sum()) / total
-        column = float((energy.sum(0) * columns).sum()) / total
+        row = float((energy.sum(1) * torch.arange(len(light))).sum()) / total
+        column = float((energy.sum(0) * torch.arange(light.shape[1])).sum()) / total
         alone = total / (total + float((light * ~_widened(core, 3)).sum()))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
         length = 2 * shake_length(energy / total)
         middle = (2 * (top + row) + 0.5, 2 * (left + column) + 0.5)
         found.append(_Light(score, *middle, length, (y, x)))
     return found if len(found) >= _FEWEST else None
+
+
+def _beside(picture: Tensor, place: tuple[int, int]) -> Tensor:
+    """Return the square of 5 px around a place, as far as it is in the picture."""
+    y, x = (slice(max(at - 2, 0), at + 3) for at in place)
+    return picture[y, x]
 
 
 def _mean(picture: Tensor, side: int) -> Tensor:
@@ -280,7 +315,7 @@ def _connected(mask: Tensor, place: tuple[int, int]) -> Tensor:
     """Keep what of a mask hangs together with a place, or with what is beside it."""
     strong = mask.to(torch.float32)[None, None]
     reached = torch.zeros_like(strong)
-    reached[0, 0, max(place[0] - 2, 0) : place[0] + 3, max(place[1] - 2, 0) : place[1] + 3] = 1
+    _beside(reached[0, 0], place).fill_(1)
     reached *= strong
     count = -1.0
     while count != (count := float(reached.sum())):
@@ -332,7 +367,7 @@ def _own(square: Tensor, peak: tuple[int, int]) -> Tensor:
     """Tell what of a square is not other lights', from the place of its light's peak."""
     luma = F.avg_pool2d(square[None, None], 2)[0, 0]
     above = luma - luma.quantile(0.3)
-    brightness = above[max(peak[0] - 2, 0) : peak[0] + 3, max(peak[1] - 2, 0) : peak[1] + 3].max()
+    brightness = _beside(above, peak).max()
     core = _connected(above > 0.25 * brightness, peak)
     other = (above > _OTHER * brightness) & ~_widened(core, 4)
     return ~_widened(other, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
@@ -422,6 +457,7 @@ def _fit(
     )
     groups = [{"params": [p], "lr": rate} for p, rate in rates if p.requires_grad]
     optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
+    known = lights.own.sum((1, 2))
     axis, size = torch.arange(patch, dtype=torch.float32), (patch, patch)
     pad, half = patch - side, side // 2
     for step in range(steps):
@@ -443,7 +479,7 @@ def _fit(
         error = lights.seen - drawn
         error = torch.where(lights.own & ~(lights.saturated & (error < 0)), error, 0)
         squared = error.square()
-        misfit = _ROBUST * torch.log1p(squared / lights.variance / _ROBUST).mean((2, 3))
+        misfit = _ROBUST * torch.log1p(squared / lights.variance / _ROBUST).sum((2, 3)) / known
         trust = 1 / (1 + (misfit / misfit.median(1, keepdim=True).values).square())
         trust = (trust / trust.sum(1, keepdim=True)).detach()
         weighted = (misfit * trust).sum(1)
