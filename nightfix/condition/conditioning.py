@@ -35,7 +35,7 @@ class Conditioning:
         Where the planes (``R, Gr, Gb, B``) are cut [white]; None where the photo does not show.
     blur : bool or None
         Whether a shake is to be undone; None undoes one that is found.
-    shake : ndarray, shape (33, 33), or None
+    shake : ndarray, shape (33, 33) or (65, 65), or None
         Kernel of a shake that is known, non-negative, sum 1 [mosaic px]; None measures it.
     """
 

@@ -168,9 +168,9 @@ def _with_shake(
     conditioning: Conditioning, kept: Path, measure: Callable[[], Conditioning]
 ) -> Conditioning:
     """Add the photo's shake, kept from before or measured; an empty kernel is kept for none."""
-    from nightfix.restore import KERNEL_SIZE
+    from nightfix.restore import KERNEL_SIZE, LONG_KERNEL_SIZE
 
-    shake = _load_kept(kept, (KERNEL_SIZE, KERNEL_SIZE), (0, 0))
+    shake = _load_kept(kept, *((side, side) for side in (0, KERNEL_SIZE, LONG_KERNEL_SIZE)))
     if shake is not None:
         return replace(conditioning, blur=shake.size > 0, shake=shake if shake.size else None)
     with_shake = measure()

@@ -23,6 +23,9 @@ from .motion.kernels import (
     KERNEL_SIZE as KERNEL_SIZE,
 )
 from .motion.kernels import (
+    LONG_KERNEL_SIZE as LONG_KERNEL_SIZE,
+)
+from .motion.kernels import (
     CameraMotion as CameraMotion,
 )
 from .motion.kernels import (

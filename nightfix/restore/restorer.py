@@ -40,7 +40,7 @@ from nightfix.restore.device import (
     is_out_of_memory,
 )
 from nightfix.restore.diffusion import exposure_schedule, simulate_exposure
-from nightfix.restore.motion.deconvolution import CONTEXT, choose_smoothness, deconvolve
+from nightfix.restore.motion.deconvolution import choose_smoothness, context_of, deconvolve
 from nightfix.restore.motion.estimate import find_shake
 from nightfix.restore.motion.kernels import MotionFound, ignore_motion, motion_of
 from nightfix.restore.network import Condition, Denoiser, condition_of
@@ -306,7 +306,7 @@ class _Frame:
         self.schedule = exposure_schedule(reference, passes(settings, conditioning))
 
     def shake(self) -> Tensor | None:
-        """Return the shake as the first pass's result shows it, shape (1, 33, 33)."""
+        """Return the shake as the first pass's result shows it, shape (1, k, k)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
     def restore(self, moved: MotionFound) -> Tensor:
@@ -405,7 +405,7 @@ class _Frame:
             lambda tile, inner: inner.of(undo(tile)),
             (picture,),
             tile=_DECONVOLVED_TILE,
-            context=CONTEXT,
+            context=context_of(kernel),
             multiple=1,
         )
         told = self._condition(1.0)._replace(blur=torch.full((1, 1, 1, 1), _UNDO_SHAKE))

@@ -70,20 +70,24 @@ def test_a_region_is_that_of_the_whole_result(see, photo, tiny_restorer):
     assert not np.array_equal(seen.before, seen.after)
 
 
-SHAKEN = torch.zeros(33, 33)
-SHAKEN[16, 15:18] = torch.tensor([0.25, 0.5, 0.25])
+def shaken_by(side: int) -> torch.Tensor:
+    kernel = torch.zeros(side, side)
+    kernel[side // 2, side // 2 - 1 : side // 2 + 2] = torch.tensor([0.25, 0.5, 0.25])
+    return kernel
 
 
-@pytest.mark.parametrize("shaken", [True, False], ids=["shaken", "still"])
+@pytest.mark.parametrize(
+    ("shaken", "side"), [(True, 33), (True, 65), (False, 33)], ids=["shaken", "long", "still"]
+)
 def test_the_shake_is_the_photo_s_not_the_region_s(
-    see, photo, tiny_restorer, monkeypatch, physics_alone, shaken
+    see, photo, tiny_restorer, monkeypatch, physics_alone, shaken, side
 ):
     """What a region alone would show is the contrary; the photo is measured once."""
     looks = []
 
     def find_shake(capture, picture, **_):
         looks.append(picture.shape)
-        return SHAKEN if (picture.shape == (4, 210, 300)) == shaken else None
+        return shaken_by(side) if (picture.shape == (4, 210, 300)) == shaken else None
 
     monkeypatch.setattr("nightfix.restore.restorer.find_shake", find_shake)
     # Local, unlike the deconvolution, whose weights follow the mean light of what it sees.

@@ -15,13 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nightfix.restore.motion.fourier import fast_length, transfer_function
-from nightfix.restore.motion.kernels import KERNEL_SIZE
-
-#: Planes with a shorter side are left as they are [packed px].
-SMALLEST_SIDE = KERNEL_SIZE // 2 + 1
-
-#: How far what lies outside a window matters to it [packed px].
-CONTEXT = 48
 
 #: Rounds of Richardson's and Lucy's method, and how far each goes on in the direction of the
 #: one before it. From 0.85 on, rounds swing.
@@ -66,6 +59,14 @@ _DIAGONAL = (
     (0, 2, 0, 2, 0),
     (0, 0, -1.5, 0, 0),
 )
+
+
+def context_of(kernel: Tensor) -> int:
+    """Return how far what lies outside a window matters to :func:`deconvolve` [packed px].
+
+    Six times as far as kernels (..., k, k) reach; rounds carry it further, but hardly anything.
+    """
+    return 3 * (kernel.shape[-1] // 2)
 
 
 def interpolate_colors(planes: Tensor) -> Tensor:
@@ -114,6 +115,11 @@ def _sampled(colors: Tensor) -> Tensor:
     return torch.stack(sites, 1)
 
 
+def _too_small(planes: Tensor, kernel: Tensor) -> bool:
+    """Tell whether planes are smaller than a kernel."""
+    return min(planes.shape[-2:]) <= kernel.shape[-1] // 2
+
+
 def _surrounded(colors: Tensor) -> tuple[Tensor, tuple[slice, slice]]:
     """Mirror a border around a picture, up to a size that transforms quickly.
 
@@ -134,14 +140,15 @@ def shake(planes: Tensor, kernel: Tensor) -> Tensor:
     ----------
     planes : Tensor, shape (B, 4, h, w)
         Linear light.
-    kernel : Tensor, shape (B, 33, 33)
-        Non-negative, sum 1 [mosaic px].
+    kernel : Tensor, shape (B, k, k)
+        Non-negative, sum 1, k odd [mosaic px].
 
     Returns
     -------
     Tensor, shape (B, 4, h, w)
+        Planes smaller than the kernel are returned as they are.
     """
-    if min(planes.shape[-2:]) < SMALLEST_SIDE:
+    if _too_small(planes, kernel):
         return planes
     padded, (rows, columns) = _surrounded(interpolate_colors(planes))
     size = (padded.shape[-2], padded.shape[-1])
@@ -212,7 +219,7 @@ def deconvolve(
     Technique 2006; Whyte, Sivic and Zisserman, "Deblurring shaken and partially saturated
     images", IJCV 2014.
     """
-    if min(planes.shape[-2:]) < SMALLEST_SIDE:
+    if _too_small(planes, kernel):
         return planes
     # Unequal greens are a pattern as fine as the mosaic, which would be sharpened most of all.
     imbalance = _green_imbalance(planes)

@@ -202,8 +202,8 @@ def explanation_cost(picture: Tensor, kernel: Tensor) -> float:
     ----------
     picture : Tensor, shape (4, h, w)
         As for :func:`kernel_from_edges`.
-    kernel : Tensor, shape (33, 33)
-        As it returns.
+    kernel : Tensor, shape (k, k)
+        Non-negative, sum 1, k odd [mosaic px].
 
     Returns
     -------

@@ -29,7 +29,7 @@ def find_shake(
 
     Returns
     -------
-    Tensor, shape (33, 33), or None
+    Tensor, shape (33, 33) or, of long streaks, (65, 65), or None
         Non-negative, sum 1, its centroid in the middle [mosaic px].
 
     Notes

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Side of a kernel [mosaic px].
-KERNEL_SIZE = 33
+#: Side of a kernel, and of one that lights tell of a long shake [mosaic px].
+KERNEL_SIZE, LONG_KERNEL_SIZE = 33, 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ def kernel_axis(kernel: Tensor) -> tuple[float, float]:
     direction : float
         From the rows' direction, to the right, upwards, in [0, pi) [rad].
     """
-    place = torch.arange(kernel.shape[0], dtype=kernel.dtype)
     rows, columns = kernel.sum(1), kernel.sum(0)
-    y, x = place - (rows * place).sum(), place - (columns * place).sum()
+    y, x = (torch.arange(len(line), dtype=kernel.dtype) for line in (rows, columns))
+    y, x = y - (rows * y).sum(), x - (columns * x).sum()
     down, along = float((rows * y**2).sum()), float((columns * x**2).sum())
     both = float((kernel * y[:, None] * x).sum())
     deviation = math.sqrt((down + along) / 2 + math.hypot((down - along) / 2, both))

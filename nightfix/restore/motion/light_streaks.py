@@ -18,20 +18,51 @@ from torch.nn import functional as F
 from nightfix.restore.device import one_thread
 from nightfix.restore.motion.deconvolution import SATURATED
 from nightfix.restore.motion.edges import explanation_cost
-from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, shake_length, still
+from nightfix.restore.motion.kernels import (
+    KERNEL_SIZE,
+    LONG_KERNEL_SIZE,
+    center_kernel,
+    shake_length,
+    still,
+)
 
-#: Side of the squares that lights are cut out in [mosaic px].
-_PATCH = 64
+
+class _Scale(NamedTuple):
+    """What a shake of some length needs.
+
+    How far from its peak a light is looked at [packed px]; sides of a kernel and of the squares
+    that lights are cut out in [mosaic px]; brightness of a light's peak over what is around it
+    and the noise, at least: along a longer path there is less of it at each place.
+    """
+
+    reach: int
+    side: int
+    patch: int
+    contrast: float
+
+
+#: Most shakes, and those whose streaks are longer than that [mosaic px].
+_USUAL, _LARGE = _Scale(16, KERNEL_SIZE, 64, 4.0), _Scale(32, LONG_KERNEL_SIZE, 96, 3.0)
+_LONG = 23.0
+
+#: Border of the picture in which no light is looked for [packed px].
+_MARGIN = 16
 
 #: Peaks that are looked at, brightest first, and lights that the kernel is fitted to: so many at
 #: most, and at least.
 _PEAKS, _LIGHTS, _FEWEST = 256, 8, 3
 
-#: Brightness of a light over what is around it and the noise, at least.
-_CONTRAST = 4.0
+#: Radius of the largest lights [mosaic px]: streaks of one shake differ by no more than that adds.
+_WIDEST = 10.0
 
 #: Radii of the lights that a search begins with [mosaic px], and with how many lights' streaks.
 _RADII, _BEGINNINGS = (0.6, 1.5, 2.5, 4.0), 3
+
+#: Brightness in parts of a light's own of what is another one if it lies apart.
+_OTHER = 0.03
+
+#: Share of a first kernel that lies anywhere.
+_UNKNOWN = 2e-4 * KERNEL_SIZE**2
 
 #: Steps of Adam for each beginning, and for the best of each radius.
 _FIRST_STEPS, _STEPS = 40, 130
@@ -66,26 +97,41 @@ _STILL_MARGIN = 1.12
 #: marks on a wall are not lights. Nor is what lies below white.
 _EXPLAINED, _WORST_MISFIT, _WHITE = 0.5, 2.0, 0.97
 
-#: Shortest shake that is told from a lens's blur [mosaic px].
-_SHORTEST = 3.3
+#: Shortest shake that is told from a lens's blur, and the streak of a point that it draws on the
+#: planes [mosaic px].
+_SHORTEST, _SHORTEST_STREAK = 3.3, 3.6
 
 #: Samples that a kernel fills, at most: by its length, and of the shortest.
 _FILLED, _FILLED_AT_LEAST = 4.5, 4.0
 
 
+class _Light(NamedTuple):
+    """How good a light is to tell by; its middle and how long its streak is [mosaic px]; its peak.
+
+    That one lies at (row, column) [packed px].
+    """
+
+    score: float
+    y: float
+    x: float
+    length: float
+    peak: tuple[int, int]
+
+
 class _Lights(NamedTuple):
-    """Squares around lights, (n, 64, 64): seen, variance, color plane, and where they are."""
+    """Squares around lights, (n, p, p): seen, variance, color plane, and where they are."""
 
     seen: Tensor
     variance: Tensor
     saturated: Tensor
+    own: Tensor
     masks: Tensor
     base: Tensor
     place: Tensor
 
 
 class _Fit(NamedTuple):
-    """A kernel (s, 33, 33) for each beginning, and how badly it explains the lights (s, n)."""
+    """A kernel (s, k, k) for each beginning, and how badly it explains the lights (s, n)."""
 
     kernel: Tensor
     misfit: Tensor
@@ -110,7 +156,7 @@ def kernel_from_lights(
 
     Returns
     -------
-    Tensor, shape (33, 33), or None
+    Tensor, shape (33, 33) or, of long streaks, (65, 65), or None
         Non-negative, sum 1, its centroid in the middle [mosaic px]; a still one where a still
         camera explains the lights as well, or where no path does. None where there are too few
         lights to tell.
@@ -127,19 +173,30 @@ def kernel_from_lights(
     Hu, Cho, Wang and Yang, "Deblurring Low-light Images with Light Streaks", CVPR 2014, whose
     streaks are chosen and modeled otherwise.
     """
-    places = _find_lights(
-        picture, math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
-    )
-    if places is None:
+    noise = math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
+    night = _look_around(picture, noise)
+    scale, found = _USUAL, _find_lights(night, _USUAL)
+    if found is None or _typical_length(found) >= _LONG:
+        longer = _find_lights(night, _LARGE)
+        if longer is not None and _typical_length(longer) >= _LONG:
+            scale, found = _LARGE, longer
+    if found is None:
         return None
-    if not places:
+    # Nothing is smaller than a shake; a single one may be a hot pixel.
+    if sorted(light.length for light in found)[1] < _SHORTEST_STREAK:
         return still()[0]
-    lights = _cut(capture * ratio, picture, places, ratio=ratio, a=a, b=b)
+    chosen = sorted(_alike(found), reverse=True)[:_LIGHTS]
+    lights = _cut(capture * ratio, picture, chosen, scale.patch, ratio=ratio, a=a, b=b)
     if float(lights.seen.amax((1, 2)).median()) < _WHITE:
         return None
+    return _best_kernel(lights, scale.side, picture)
+
+
+def _best_kernel(lights: _Lights, side: int, picture: Tensor) -> Tensor | None:
+    """Return the path that explains lights best; a still one or None as said above."""
     with one_thread(), torch.enable_grad():
-        fit = _fitted(lights)
-        resting = _fit(lights, still().expand(1, -1, -1), torch.tensor([1.0]), _STEPS, held=True)
+        fit = _fitted(lights, side)
+        resting = _fit(lights, still(side=side), torch.tensor([1.0]), _STEPS, held=True)
     misfit = fit.misfit.mean(1)
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
@@ -165,53 +222,81 @@ def _is_path(kernel: Tensor) -> bool:
     return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
-def _find_lights(picture: Tensor, noise: float) -> list[tuple[float, float]] | None:
-    """Return where lights lie that are small, bright and alone, best first [mosaic px].
+def _typical_length(found: list[_Light]) -> float:
+    """Return the median length of streaks, each weighed by how good it is to tell by."""
+    ordered = sorted(found, key=lambda light: light.length)
+    scores = torch.tensor([light.score for light in ordered]).cumsum(0)
+    return ordered[int((scores < scores[-1] / 2).sum())].length
 
-    None where there are too few to tell; none of them where some are too small for a shake.
+
+def _alike(found: list[_Light]) -> list[_Light]:
+    """Leave lights out whose streaks are far longer or shorter than is typical, if some remain."""
+    typical = _typical_length(found)
+    alike = [n for n in found if abs(n.length**2 - typical**2) <= 3 * _WIDEST**2]
+    return alike if len(alike) >= _FEWEST else found
+
+
+class _Night(NamedTuple):
+    """Light above the ground, ground and noise, (h, w), and peaks (row, column), brightest first.
+
+    All on the packed planes.
     """
-    reach, (height, width) = _PATCH // 4, picture.shape[1:]
-    if min(height, width) <= 2 * reach:
-        return None
+
+    above: Tensor
+    ground: Tensor
+    peaks: list[tuple[int, int]]
+
+
+def _look_around(picture: Tensor, noise: float) -> _Night:
+    """Find peaks that may be lights."""
     luma = picture.mean(0)[None, None]
+    height, width = picture.shape[1:]
     ground = -_largest(-_mean(luma, 33), 17)
     above = (luma - ground).clamp_min(0)
     smooth = _mean(above, 5)
-    peaks = (smooth == _largest(smooth, 17)) & (
-        smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
-    )
-    inside = torch.zeros_like(peaks)
-    inside[..., reach : height - reach, reach : width - reach] = True
-    found, widths = [], list[float]()
-    brightest = (smooth * (peaks & inside))[0, 0].flatten().topk(min(_PEAKS, luma.numel()))
-    for value, at in zip(*(part.tolist() for part in brightest), strict=True):
-        if not value:
-            break
-        y, x = divmod(at, width)
-        window = (slice(y - reach, y + reach), slice(x - reach, x + reach))
-        light = above[0, 0][window]
-        core = _connected(light > 0.25 * light.max(), light)
-        if bool(core[0].any() | core[-1].any() | core[:, 0].any() | core[:, -1].any()):
+    inside = torch.zeros_like(smooth)
+    inside[..., _MARGIN : height - _MARGIN, _MARGIN : width - _MARGIN] = 1
+    bright = smooth > max(0.15, 2 * float(luma.median()), 1.5 * noise)
+    peaks = smooth * (bright & (smooth == _largest(smooth, 17))) * inside
+    values, places = peaks[0, 0].flatten().topk(min(_PEAKS, peaks.numel()))
+    found = [divmod(int(at), width) for at in places[values > 0]]
+    return _Night(above[0, 0], ground[0, 0] + noise + 1e-3, found)
+
+
+def _find_lights(night: _Night, scale: _Scale) -> list[_Light] | None:
+    """Return lights that are small, bright and alone; None where there are too few to tell."""
+    if 2 * min(night.above.shape) < scale.patch:
+        return None
+    found, taken = list[_Light](), torch.zeros_like(night.above)
+    for y, x in night.peaks:
+        peak = float(_beside(night.above, (y, x)).max())
+        contrast = peak / float(night.ground[y, x])
+        if contrast < scale.contrast:
             continue
+        top, left = max(y - scale.reach, 0), max(x - scale.reach, 0)
+        window = (slice(top, y + scale.reach), slice(left, x + scale.reach))
+        light = night.above[window]
+        core = _connected(light > 0.25 * peak, (y - top, x - left))
+        ends = torch.cat([core[0], core[-1], core[:, 0], core[:, -1]])
+        if bool(ends.any()) or bool(taken[window][core].any()):
+            continue
+        taken[window][core] = 1
         energy = light * core
         total = float(energy.sum())
-        place = torch.arange(2 * reach, dtype=light.dtype)
-        row = float((energy.sum(1) * place).sum()) / total
-        column = float((energy.sum(0) * place).sum()) / total
-        contrast = float(light.max()) / (float(ground[0, 0, y, x]) + noise + 1e-3)
-        if contrast < _CONTRAST:
-            continue
-        wide = F.max_pool2d(core.to(light.dtype)[None, None], 7, 1, 3)[0, 0]
-        alone = total / (total + float((light * (1 - wide)).sum()))
-        widths.append(2 * shake_length(energy / total))
+        row = float((energy.sum(1) * torch.arange(len(light))).sum()) / total
+        column = float((energy.sum(0) * torch.arange(light.shape[1])).sum()) / total
+        alone = total / (total + float((light * ~_widened(core, 3)).sum()))
         score = alone * min(1.0, contrast / 20) / float(core.sum())
-        found.append((score, 2 * (y - reach + row) + 0.5, 2 * (x - reach + column) + 0.5))
-    if len(found) < _FEWEST:
-        return None
-    # Nothing is smaller than a shake; a single one may be a hot pixel.
-    if sorted(widths)[1] < _SHORTEST:
-        return []
-    return [(y, x) for _, y, x in sorted(found, reverse=True)[:_LIGHTS]]
+        length = 2 * shake_length(energy / total)
+        middle = (2 * (top + row) + 0.5, 2 * (left + column) + 0.5)
+        found.append(_Light(score, *middle, length, (y, x)))
+    return found if len(found) >= _FEWEST else None
+
+
+def _beside(picture: Tensor, place: tuple[int, int]) -> Tensor:
+    """Return the square of 5 px around a place, as far as it is in the picture."""
+    y, x = (slice(max(at - 2, 0), at + 3) for at in place)
+    return picture[y, x]
 
 
 def _mean(picture: Tensor, side: int) -> Tensor:
@@ -226,19 +311,24 @@ def _largest(picture: Tensor, side: int) -> Tensor:
     return F.max_pool2d(rows, (1, side), 1, (0, side // 2))
 
 
-def _connected(mask: Tensor, light: Tensor) -> Tensor:
-    """Keep what of a mask hangs together with the brightest sample."""
-    strong = mask.to(light.dtype)[None, None]
-    reached = (light == light.max()).to(light.dtype)[None, None]
-    for _ in range(mask.shape[0]):
-        reached = F.max_pool2d(reached, 3, 1, 1) * strong
+def _connected(mask: Tensor, place: tuple[int, int]) -> Tensor:
+    """Keep what of a mask hangs together with a place, or with what is beside it."""
+    strong = mask.to(torch.float32)[None, None]
+    reached = torch.zeros_like(strong)
+    _beside(reached[0, 0], place).fill_(1)
+    reached *= strong
+    count = -1.0
+    while count != (count := float(reached.sum())):
+        for _ in range(8):
+            reached = F.max_pool2d(reached, 3, 1, 1) * strong
     return reached[0, 0] > 0
 
 
 def _cut(
     seen: Tensor,
     picture: Tensor,
-    places: list[tuple[float, float]],
+    found: list[_Light],
+    patch: int,
     *,
     ratio: float,
     a: float,
@@ -247,14 +337,14 @@ def _cut(
     """Cut squares around lights out of the mosaic."""
     mosaic, clean = (F.pixel_shuffle(p[None], 2)[0, 0] for p in (seen, picture))
     height, width = mosaic.shape
-    tops = [min(max(round(y / 2) * 2 - _PATCH // 2, 0), height - _PATCH) for y, _ in places]
-    lefts = [min(max(round(x / 2) * 2 - _PATCH // 2, 0), width - _PATCH) for _, x in places]
+    tops = [_corner(light.y, height, patch) for light in found]
+    lefts = [_corner(light.x, width, patch) for light in found]
     corners = list(zip(tops, lefts, strict=True))
 
     def squares(whole: Tensor) -> Tensor:
-        return torch.stack([whole[y : y + _PATCH, x : x + _PATCH] for y, x in corners])
+        return torch.stack([whole[y : y + patch, x : x + patch] for y, x in corners])
 
-    masks = torch.zeros(4, _PATCH, _PATCH)
+    masks = torch.zeros(4, patch, patch)
     for plane in range(4):
         masks[plane, plane // 2 :: 2, plane % 2 :: 2] = 1
     samples, light = squares(mosaic), squares(clean)
@@ -263,13 +353,39 @@ def _cut(
     )
     error = _MODEL_ERROR * samples.clamp_min(0) + _PEAK_ERROR * light.amax((1, 2), keepdim=True)
     variance = a * ratio * light.clamp_min(0) + b * ratio**2 + error.square()
-    place = torch.tensor(places) - torch.tensor(corners, dtype=torch.float32)
-    return _Lights(samples, variance, samples >= SATURATED * ratio, masks, base, place)
+    place = torch.tensor([(light.y, light.x) for light in found]) - torch.tensor(corners)
+    own = torch.stack(
+        [
+            _own(square, (one.peak[0] - y // 2, one.peak[1] - x // 2))
+            for square, one, (y, x) in zip(light, found, corners, strict=True)
+        ]
+    )
+    return _Lights(samples, variance, samples >= SATURATED * ratio, own, masks, base, place)
 
 
-def _fitted(lights: _Lights) -> _Fit:
+def _own(square: Tensor, peak: tuple[int, int]) -> Tensor:
+    """Tell what of a square is not other lights', from the place of its light's peak."""
+    luma = F.avg_pool2d(square[None, None], 2)[0, 0]
+    above = luma - luma.quantile(0.3)
+    brightness = _beside(above, peak).max()
+    core = _connected(above > 0.25 * brightness, peak)
+    other = (above > _OTHER * brightness) & ~_widened(core, 4)
+    return ~_widened(other, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
+
+
+def _widened(mask: Tensor, reach: int) -> Tensor:
+    """Add what is so near to a mask."""
+    return F.max_pool2d(mask.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0
+
+
+def _corner(middle: float, size: int, patch: int) -> int:
+    """Return where a square begins that lies in the mosaic and on its pattern, even."""
+    return min(max(round(middle / 2) * 2 - patch // 2, 0), size - patch)
+
+
+def _fitted(lights: _Lights, side: int) -> _Fit:
     """Fit from the streaks of some lights and from each radius; on from the best of a radius."""
-    streaks = [_streak(lights, n) for n in range(min(_BEGINNINGS, len(lights.seen)))]
+    streaks = [_streak(lights, n, side) for n in range(min(_BEGINNINGS, len(lights.seen)))]
     starts = torch.stack([_thinned(streak, radius) for radius in _RADII for streak in streaks])
     radii = torch.tensor(_RADII)
     first = _fit(lights, starts, radii.repeat_interleave(len(streaks)), _FIRST_STEPS)
@@ -278,29 +394,30 @@ def _fitted(lights: _Lights) -> _Fit:
     return _fit(lights, first.kernel[best], radii, _STEPS)
 
 
-def _streak(lights: _Lights, n: int) -> Tensor:
-    """Return a light's streak as a first kernel, its colors balanced, shape (33, 33)."""
+def _streak(lights: _Lights, n: int, side: int) -> Tensor:
+    """Return a light's streak as a first kernel, its colors balanced, shape (k, k)."""
+    patch = lights.seen.shape[-1]
     base = (lights.masks * lights.base[n][:, None, None]).sum(0)
-    light = (lights.seen[n] - base).clamp_min(0)
+    light = (lights.seen[n] - base).clamp_min(0) * lights.own[n]
     gains = (light * lights.masks).sum((1, 2)).clamp_min(1e-6)
     light = light / (lights.masks * gains[:, None, None]).sum(0)
     light = F.avg_pool2d(F.pad(light[None, None], (0, 1, 0, 1)), 2, 1)[0, 0]
     top, left = (
-        min(max(round(float(at) - 0.5) - KERNEL_SIZE // 2, 0), _PATCH - KERNEL_SIZE)
-        for at in lights.place[n]
+        min(max(round(float(at) - 0.5) - side // 2, 0), patch - side) for at in lights.place[n]
     )
-    streak = light[top : top + KERNEL_SIZE, left : left + KERNEL_SIZE]
+    streak = light[top : top + side, left : left + side]
     streak = (streak - 0.12 * streak.max()).clamp_min(0)
-    streak = streak * _connected(streak > 0, streak)
+    streak = streak * _connected(streak > 0, divmod(int(streak.argmax()), side))
     return center_kernel(streak / streak.sum())
 
 
 def _thinned(streak: Tensor, radius: float) -> Tensor:
     """Take a disc's width out of a streak, by Richardson's and Lucy's method."""
-    axis = torch.arange(KERNEL_SIZE, dtype=torch.float32) - KERNEL_SIZE // 2
+    side = streak.shape[0]
+    axis = torch.arange(side, dtype=torch.float32) - side // 2
     disc = torch.sigmoid(4 * (radius - (axis[:, None] ** 2 + axis**2).sqrt()))
     spread = torch.fft.rfft2(torch.fft.ifftshift(disc / disc.sum()))
-    kernel, size = streak + 1e-6, (KERNEL_SIZE, KERNEL_SIZE)
+    kernel, size = streak + 1e-6, (side, side)
     for _ in range(20):
         drawn = torch.fft.irfft2(torch.fft.rfft2(kernel) * spread, s=size).clamp_min(1e-7)
         kernel = kernel * torch.fft.irfft2(torch.fft.rfft2(streak / drawn) * spread, s=size)
@@ -316,15 +433,17 @@ def _fit(
     *,
     held: bool = False,
 ) -> _Fit:
-    """Fit lights and a kernel from beginnings (s, 33, 33); ``held`` leaves the kernels."""
+    """Fit lights and a kernel from beginnings (s, k, k); ``held`` leaves the kernels."""
     starts, count = len(kernels), len(lights.seen)
     above = (lights.seen - (lights.masks * lights.base[:, :, None, None]).sum(1)).clamp_min(0)
+    above = above * lights.own
     sums = (above[:, None] * lights.masks).sum((2, 3)).clamp_min(1e-3)
 
     def repeated(start: Tensor) -> Tensor:
         return start.expand(starts, *start.shape).clone().requires_grad_()
 
-    logits = (kernels + 2e-4).log().clone().requires_grad_(not held)
+    patch, side = lights.seen.shape[-1], kernels.shape[-1]
+    logits = (kernels + _UNKNOWN / side**2).log().clone().requires_grad_(not held)
     place, base, amount = map(repeated, (lights.place, lights.base, sums.log()))
     glow = torch.full((starts, count, 4), -4.0).requires_grad_()
     width = radii.expm1().log()[:, None].repeat(1, count).requires_grad_()
@@ -338,8 +457,9 @@ def _fit(
     )
     groups = [{"params": [p], "lr": rate} for p, rate in rates if p.requires_grad]
     optimizer = torch.optim.Adam(groups, betas=(0.8, 0.95))
-    axis, size = torch.arange(_PATCH, dtype=torch.float32), (_PATCH, _PATCH)
-    pad, half = _PATCH - KERNEL_SIZE, KERNEL_SIZE // 2
+    known = lights.own.sum((1, 2))
+    axis, size = torch.arange(patch, dtype=torch.float32), (patch, patch)
+    pad, half = patch - side, side // 2
     for step in range(steps):
         kernel = torch.softmax(logits.flatten(1), 1).view_as(logits) if not held else kernels
         path = torch.roll(F.pad(kernel, (0, pad, 0, pad)), (-half, -half), (1, 2))
@@ -357,9 +477,9 @@ def _fit(
 
         drawn = sited(base) + sited(amount.exp()) * (streak + sited(F.softplus(glow)) * around)
         error = lights.seen - drawn
-        error = torch.where(lights.saturated & (error < 0), 0, error)
+        error = torch.where(lights.own & ~(lights.saturated & (error < 0)), error, 0)
         squared = error.square()
-        misfit = _ROBUST * torch.log1p(squared / lights.variance / _ROBUST).mean((2, 3))
+        misfit = _ROBUST * torch.log1p(squared / lights.variance / _ROBUST).sum((2, 3)) / known
         trust = 1 / (1 + (misfit / misfit.median(1, keepdim=True).values).square())
         trust = (trust / trust.sum(1, keepdim=True)).detach()
         weighted = (misfit * trust).sum(1)

@@ -7,11 +7,12 @@ import torch
 
 from nightfix.restore.motion.deconvolution import (
     choose_smoothness,
+    context_of,
     deconvolve,
     interpolate_colors,
     shake,
 )
-from nightfix.restore.motion.kernels import KERNEL_SIZE, still
+from nightfix.restore.motion.kernels import KERNEL_SIZE, LONG_KERNEL_SIZE, still
 from nightfix.training.camera_shake import Shake, blur, random_shake
 from nightfix.training.unprocessing import mosaic_planes
 
@@ -62,6 +63,29 @@ def test_a_shake_is_undone_up_to_the_edges_of_the_frame(boxes, generator):
     assert psnr(undone, sharp) > psnr(seen, sharp) + 3
     edge = (..., slice(0, 12))
     assert psnr(undone[edge], sharp[edge]) > psnr(seen[edge], sharp[edge]) + 2
+
+
+@pytest.mark.parametrize(
+    ("side", "length"), [(KERNEL_SIZE, 20.0), (LONG_KERNEL_SIZE, 48.0)], ids=["usual", "long"]
+)
+def test_a_window_is_read_with_all_that_matters_to_it(generator, side, length):
+    """A longer shake needs more; with half of it, the window comes out five times as wrong."""
+    stroke = torch.linspace(-length / 2, length / 2, 200)
+    trace = Shake(torch.stack([0.3 * stroke, stroke])).kernel(side, 1.0)[None]
+    light = 0.02 + 0.5 * torch.rand((3, 80, 80), generator=generator)
+    light = light.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    light[:, 300, 100:640:60] = 50
+    seen = mosaic_planes(blur(light, trace[0])[:, :576, :576])[None]
+    whole = deconvolve(seen, trace)
+
+    def difference(context: int) -> float:
+        window = slice(128 - context, 160 + context)
+        part = deconvolve(seen[:, :, window, window], trace)
+        inner = part[:, :, context:-context, context:-context]
+        return float((inner - whole[:, :, 128:160, 128:160]).abs().max())
+
+    assert difference(context_of(trace)) < 0.01
+    assert difference(context_of(trace)) < 0.2 * difference(context_of(trace) // 2)
 
 
 def test_each_picture_of_a_batch_has_its_own_kernel(boxes, generator):

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from nightfix.restore.motion.kernels import KERNEL_SIZE, shake_length
+from nightfix.restore.motion.kernels import KERNEL_SIZE, LONG_KERNEL_SIZE, shake_length
 from nightfix.restore.motion.light_streaks import kernel_from_lights
-from nightfix.training.camera_shake import blur, random_shake
+from nightfix.training.camera_shake import Shake, blur, random_shake
 from nightfix.training.unprocessing import mosaic_planes
 
 RATIO, A, B = 30.0, 1e-4, 1e-7
@@ -38,7 +38,7 @@ def photograph(light: torch.Tensor, kernel: torch.Tensor | None, generator: torc
 
 
 def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
-    spectrum = torch.fft.rfft2(one, s=(64, 64)) * torch.fft.rfft2(other, s=(64, 64)).conj()
+    spectrum = torch.fft.rfft2(one, s=(130, 130)) * torch.fft.rfft2(other, s=(130, 130)).conj()
     return float(torch.fft.irfft2(spectrum).max() / (one.norm() * other.norm()))
 
 
@@ -74,6 +74,43 @@ def test_lights_of_a_still_camera_show_no_shake(generator, radius):
     kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
     assert kernel is not None
     assert shake_length(kernel) == 0
+
+
+def long_stroke(length: float, bend: float) -> torch.Tensor:
+    """Return the kernel of an arc that turns by ``bend`` [rad], faster at first."""
+    time = torch.linspace(0, 1, 400)
+    angle = 0.4 + bend * time
+    speed = (1.3 - 0.6 * time) * length / 400
+    path = torch.cumsum(torch.stack([torch.sin(angle), torch.cos(angle)]) * speed, 1)
+    return Shake(path - path.mean(1, keepdim=True)).kernel(LONG_KERNEL_SIZE, 1.0)
+
+
+@pytest.mark.parametrize("length", [40.0, 48.0])
+@pytest.mark.parametrize("bend", [0.0, 2.0], ids=["straight", "curved"])
+def test_long_shakes_are_told_too(generator, length, bend):
+    """As a sensor of many small pixels draws them."""
+    true = long_stroke(length, bend)
+    light = night(generator, [2.5, 0.7, 4.0, 0.6, 3.0, 1.0], level=60.0, side=480)
+    capture, picture = photograph(light, true, generator)
+    kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
+    assert kernel is not None
+    assert kernel.shape == (LONG_KERNEL_SIZE, LONG_KERNEL_SIZE)
+    assert likeness(kernel, true) > 0.9
+
+
+def test_other_lights_beside_a_long_streak_do_not_count(generator):
+    """Tubes of neon, no two alike, lie above and below the lights."""
+    true = long_stroke(44.0, 0.5)
+    light = night(generator, [0.7, 0.6, 0.8, 0.7, 0.6, 1.0], level=60.0, side=480)
+    axis = torch.arange(480.0)
+    for n in range(6):
+        y = 110 + 200 * (n % 2) + (-1) ** n * (46 + 2 * n)
+        x = 100 + 100 * (n // 2) + 7 * n
+        light += 10 * (((axis[:, None] - y).abs() < 3) & ((axis - x).abs() < 20 + 3 * n))
+    capture, picture = photograph(light, true, generator)
+    kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
+    assert kernel is not None
+    assert likeness(kernel, true) > 0.9
 
 
 def test_a_wall_without_lights_tells_nothing(generator):
