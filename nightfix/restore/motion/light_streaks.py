@@ -90,7 +90,7 @@ _GLOW = 8.0
 _SMALLEST = 0.04
 
 #: A still camera explains lights at most so much worse than a shaken one would.
-_STILL_MARGIN = 1.12
+_STILL_MARGIN = 1.08
 
 #: Share of a light's energy that has to be explained, of half of the lights, and what the fit
 #: leaves of it in units of what a model of a light must leave, at most: glints on leaves and
