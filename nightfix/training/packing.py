@@ -105,7 +105,7 @@ def read_pack(path: Path) -> Iterator[Tensor]:
         If the file is no pack, or damaged.
     """
     try:
-        with np.load(path) as held:
+        with np.load(path, allow_pickle=False) as held:
             for name in sorted(held.files):
                 yield _decode(held[name])
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:

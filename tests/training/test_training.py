@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from nightfix.cli.app import app
 from nightfix.errors import DeviceError, InputError, RecipeError
 from nightfix.progress import no_progress
-from nightfix.restore.motion.deconvolution import KERNEL_SIZE, deconvolve, shake
+from nightfix.restore.motion.deconvolution import deconvolve, shake
+from nightfix.restore.motion.kernels import KERNEL_SIZE
 from nightfix.restore.network import Denoiser, NetworkConfig
 from nightfix.restore.weights import load_weights
 from nightfix.training.camera_shake import blur, misjudged, random_shake

@@ -36,6 +36,7 @@ RECORD = Record(
     computed="cpu bfloat16",
     chroma=80,
     lens="distortion (as the file says)",
+    look="street",
     fingerprint="cd" * 32,
 )
 SOURCE = packet('xmp:Rating="4" crs:Exposure2012="+1.50" tiff:Orientation="8" tiff:Make="Acme"')
