@@ -305,8 +305,8 @@ def restore(
         return prepared
     work = describe_work(options.settings, conditioning, restorer)
     announce(f"{describe(raw, conditioning, prepared.lens)}; {work}")
-    for note in prepared.notes:
-        announce(f"note: {note}")
+    if conditioning.warning:  # before the network's minutes; the other notes come with the result
+        announce(f"note: {conditioning.warning}")
     started = time.perf_counter()
     full_strength = replace(options.settings, strength=100.0)
     found: list[CameraMotion] = []

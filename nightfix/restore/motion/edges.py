@@ -26,7 +26,14 @@ from nightfix.restore.motion.fourier import (
     transfer_function,
 )
 from nightfix.restore.motion.kernel_network import most_likely_kernel
-from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel, kernel_axis, still
+from nightfix.restore.motion.kernels import (
+    KERNEL_SIZE,
+    SHORTEST_SHAKE,
+    center_kernel,
+    kernel_axis,
+    shake_length,
+    still,
+)
 
 #: Side of a kernel on the packed planes [packed px].
 _COARSE = KERNEL_SIZE // 2 + 1
@@ -116,8 +123,9 @@ def find_shake_in_edges(picture: Tensor) -> Tensor | None:
     sharp; where it fills its frame, or the two are not alike or equally long, the picture does
     not tell. Both are estimated at one size of the picture after the other, and the first that
     says so ends the search: half the size takes a fourteenth of the time, the next one at most
-    two fifths. A picture whose two greens differ does not tell either: its mosaic is not what
-    its file says, and nothing as fine as that can be undone.
+    two fifths. Nor is there a shake where the estimate on the mosaic is too short. A picture
+    whose two greens differ does not tell either: its mosaic is not what its file says, and
+    nothing as fine as that can be undone.
     """
     window = richest_window(picture)
     greens = F.avg_pool2d(window[1:3], 16, ceil_mode=True)
@@ -139,7 +147,9 @@ def find_shake_in_edges(picture: Tensor) -> Tensor | None:
     long = length >= _SHORTEST and kernel_axis(cautious)[0] <= _LONGER * length
     if not long or float(kernel.max()) <= _WIDEST_PEAK:
         return None
-    return most_likely_kernel(_estimates(window, kernel))
+    estimates = _estimates(window, kernel)
+    short = shake_length(estimates[0] / estimates[0].sum()) < SHORTEST_SHAKE
+    return None if short else most_likely_kernel(estimates)
 
 
 def kernel_from_edges(picture: Tensor) -> Tensor:

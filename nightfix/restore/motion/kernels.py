@@ -14,6 +14,9 @@ from torch import Tensor
 #: Side of a kernel, and of one that lights tell of a long shake [mosaic px].
 KERNEL_SIZE, LONG_KERNEL_SIZE = 33, 65
 
+#: Shortest shake that is told from a lens's blur [mosaic px].
+SHORTEST_SHAKE = 3.3
+
 
 @dataclass(frozen=True, slots=True)
 class CameraMotion:

@@ -21,6 +21,7 @@ from nightfix.restore.motion.edges import explanation_cost
 from nightfix.restore.motion.kernels import (
     KERNEL_SIZE,
     LONG_KERNEL_SIZE,
+    SHORTEST_SHAKE,
     center_kernel,
     shake_length,
     still,
@@ -32,17 +33,23 @@ class _Scale(NamedTuple):
 
     How far from its peak a light is looked at [packed px]; sides of a kernel and of the squares
     that lights are cut out in [mosaic px]; brightness of a light's peak over what is around it
-    and the noise, at least: along a longer path there is less of it at each place.
+    and the noise, at least: along a longer path there is less of it at each place. Share of a
+    light's energy that has to be explained, of half of the lights, and what the fit leaves of it
+    in units of what a model of a light must leave, at most: glints on leaves and marks on a wall
+    are not lights, and a large kernel can be bent to resemble whatever stands in rows.
     """
 
     reach: int
     side: int
     patch: int
     contrast: float
+    explained: float
+    misfit: float
 
 
 #: Most shakes, and those whose streaks are longer than that [mosaic px].
-_USUAL, _LARGE = _Scale(16, KERNEL_SIZE, 64, 4.0), _Scale(32, LONG_KERNEL_SIZE, 96, 3.0)
+_USUAL = _Scale(16, KERNEL_SIZE, 64, contrast=4.0, explained=0.5, misfit=2.0)
+_LARGE = _Scale(32, LONG_KERNEL_SIZE, 96, contrast=3.0, explained=0.8, misfit=1.3)
 _LONG = 23.0
 
 #: Border of the picture in which no light is looked for [packed px].
@@ -92,14 +99,11 @@ _SMALLEST = 0.04
 #: A still camera explains lights at most so much worse than a shaken one would.
 _STILL_MARGIN = 1.08
 
-#: Share of a light's energy that has to be explained, of half of the lights, and what the fit
-#: leaves of it in units of what a model of a light must leave, at most: glints on leaves and
-#: marks on a wall are not lights. Nor is what lies below white.
-_EXPLAINED, _WORST_MISFIT, _WHITE = 0.5, 2.0, 0.97
+#: What lies below it is no light [white].
+_WHITE = 0.97
 
-#: Shortest shake that is told from a lens's blur, and the streak of a point that it draws on the
-#: planes [mosaic px].
-_SHORTEST, _SHORTEST_STREAK = 3.3, 3.6
+#: Streak of a point that the shortest shake draws on the planes [mosaic px].
+_SHORTEST_STREAK = 3.6
 
 #: Samples that a kernel fills, at most: by its length, and of the shortest.
 _FILLED, _FILLED_AT_LEAST = 4.5, 4.0
@@ -175,33 +179,39 @@ def kernel_from_lights(
     """
     noise = math.sqrt(a * ratio * max(float(picture.mean()), 0) + b * ratio**2)
     night = _look_around(picture, noise)
-    scale, found = _USUAL, _find_lights(night, _USUAL)
-    if found is None or _typical_length(found) >= _LONG:
+    usual = _find_lights(night, _USUAL)
+    tried = [(_USUAL, usual)]
+    if usual is None or _typical_length(usual) >= _LONG:
         longer = _find_lights(night, _LARGE)
         if longer is not None and _typical_length(longer) >= _LONG:
-            scale, found = _LARGE, longer
-    if found is None:
-        return None
-    # Nothing is smaller than a shake; a single one may be a hot pixel.
-    if sorted(light.length for light in found)[1] < _SHORTEST_STREAK:
-        return still()[0]
-    chosen = sorted(_alike(found), reverse=True)[:_LIGHTS]
-    lights = _cut(capture * ratio, picture, chosen, scale.patch, ratio=ratio, a=a, b=b)
+            tried.insert(0, (_LARGE, longer))
+    for scale, found in tried:
+        if found is None:
+            continue
+        # Nothing is smaller than a shake; a single one may be a hot pixel.
+        if sorted(light.length for light in found)[1] < _SHORTEST_STREAK:
+            return still()[0]
+        chosen = sorted(_alike(found), reverse=True)[:_LIGHTS]
+        lights = _cut(capture * ratio, picture, chosen, scale.patch, ratio=ratio, a=a, b=b)
+        kernel = _best_kernel(lights, scale, picture)
+        if kernel is not None:
+            return kernel
+    return None
+
+
+def _best_kernel(lights: _Lights, scale: _Scale, picture: Tensor) -> Tensor | None:
+    """Return the path that explains lights best; a still one or None as said above."""
     if float(lights.seen.amax((1, 2)).median()) < _WHITE:
         return None
-    return _best_kernel(lights, scale.side, picture)
-
-
-def _best_kernel(lights: _Lights, side: int, picture: Tensor) -> Tensor | None:
-    """Return the path that explains lights best; a still one or None as said above."""
     with one_thread(), torch.enable_grad():
-        fit = _fitted(lights, side)
-        resting = _fit(lights, still(side=side), torch.tensor([1.0]), _STEPS, held=True)
+        fit = _fitted(lights, scale.side)
+        resting = _fit(lights, still(side=scale.side), torch.tensor([1.0]), _STEPS, held=True)
     misfit = fit.misfit.mean(1)
     best = int(misfit.argmin())
     if float(resting.misfit.mean()) < _STILL_MARGIN * float(misfit[best]):
         return still()[0]
-    if float(fit.explained[best].median()) < _EXPLAINED or float(misfit[best]) > _WORST_MISFIT:
+    explained = float(fit.explained[best].median())
+    if explained < scale.explained or float(misfit[best]) > scale.misfit:
         return None
     costs = {}
     for kernel, left in zip(map(_cleaned, fit.kernel), misfit.tolist(), strict=True):
@@ -219,7 +229,7 @@ def _cleaned(kernel: Tensor) -> Tensor:
 def _is_path(kernel: Tensor) -> bool:
     """Tell whether a kernel is long and thin enough for a camera's path."""
     length, filled = shake_length(kernel), 1 / float(kernel.square().sum())
-    return length >= _SHORTEST and filled <= _FILLED * length + _FILLED_AT_LEAST
+    return length >= SHORTEST_SHAKE and filled <= _FILLED * length + _FILLED_AT_LEAST
 
 
 def _typical_length(found: list[_Light]) -> float:

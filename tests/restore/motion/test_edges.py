@@ -150,3 +150,15 @@ def test_a_picture_whose_greens_differ_does_not_tell_of_a_shake(boxes, generator
     assert find_shake_in_edges(seen) is not None
     seen[1] *= 1.3
     assert find_shake_in_edges(seen) is None
+
+
+@pytest.mark.parametrize(("length", "found"), [(3, False), (9, True)])
+def test_an_estimate_on_the_mosaic_that_is_too_short_is_no_shake(
+    monkeypatch, boxes, generator, length, found
+):
+    estimate = torch.zeros(KERNEL_SIZE, KERNEL_SIZE)
+    estimate[16, 16 - length // 2 : 17 + length // 2] = 1
+    told = estimate.expand(7, -1, -1)
+    monkeypatch.setattr("nightfix.restore.motion.edges._estimates", lambda *_: told)
+    seen = mosaic_planes(blur(boxes, kernel(generator, 12.0)))
+    assert (find_shake_in_edges(seen) is not None) == found

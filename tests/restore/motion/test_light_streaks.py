@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from nightfix.restore.motion import light_streaks
 from nightfix.restore.motion.kernels import KERNEL_SIZE, LONG_KERNEL_SIZE, shake_length
-from nightfix.restore.motion.light_streaks import kernel_from_lights
+from nightfix.restore.motion.light_streaks import _LARGE, _USUAL, kernel_from_lights
 from nightfix.training.camera_shake import Shake, blur, random_shake
 from nightfix.training.unprocessing import mosaic_planes
 
@@ -135,3 +136,28 @@ def test_what_lies_below_white_is_no_light(generator, monkeypatch):
         capture, picture = photograph(level * scene, true, generator)
         kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
         assert (kernel is not None and shake_length(kernel) > 5) == found
+
+
+@pytest.mark.parametrize(("fits", "taken"), [((0.9, 1.0), True), ((0.64, 1.42), False)])
+def test_a_large_kernel_has_to_explain_lights_better(monkeypatch, generator, fits, taken):
+    """As one of 42 px did not, that windows in noise were bent to at ratio 250."""
+    true = random_shake(14.0, generator).kernel(KERNEL_SIZE, 1.0)
+    capture, picture = photograph(night(generator, [0.6] * 6), true, generator)
+    sides = []
+
+    def fitted(lights, side):
+        sides.append(side)
+        kernel = torch.nn.functional.pad(true, [(side - KERNEL_SIZE) // 2] * 4)
+        explained, misfit = (torch.full((1, 6), value) for value in fits)
+        return light_streaks._Fit(kernel[None], misfit, explained)
+
+    def resting(lights, kernel, *_, held):
+        return light_streaks._Fit(kernel, torch.full((1, 6), 3.0), torch.zeros(1, 6))
+
+    monkeypatch.setattr(light_streaks, "_fitted", fitted)
+    monkeypatch.setattr(light_streaks, "_fit", resting)
+    monkeypatch.setattr(light_streaks, "_typical_length", lambda found: 30.0)
+    kernel = kernel_from_lights(capture, picture, ratio=RATIO, a=A, b=B)
+    assert kernel is not None
+    assert kernel.shape[0] == (_LARGE if taken else _USUAL).side
+    assert sides == ([_LARGE.side] if taken else [_LARGE.side, _USUAL.side])
