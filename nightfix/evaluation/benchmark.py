@@ -245,7 +245,8 @@ def measure(case: BenchmarkCase, photo: Path) -> Measurement:
     raw = timed("read", lambda: read_raw(photo))
     pixels = raw.mosaic.size
     target = ExposureTarget(ratio=_RATIO)
-    conditioning = timed("condition", lambda: condition_raw(raw, target))
+    # Lamps that repeat themselves to the bit would pass for the path of a camera.
+    conditioning = timed("condition", lambda: condition_raw(raw, target, deblur=False))
     raw = timed("restore", lambda: restorer.restore(raw, conditioning, settings))
     rgb = timed("develop", lambda: develop_raw(raw))
     timed("write", lambda: write_tiff(output, rgb, raw, color_space="srgb", overwrite=True))
