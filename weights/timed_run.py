@@ -1,9 +1,11 @@
-"""What the training scripts beside this file share: runs over samples that were made before."""
+"""What the training scripts beside this file share: samples, and timed runs over them."""
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +14,84 @@ import torch
 from torch import Tensor
 
 from nightfix.restore import Denoiser
+from nightfix.training import MOSAIC_KERNEL
+from nightfix.training.noise import SensorNoise, random_sensor
+from nightfix.training.references import References
+from nightfix.training.sources import load_sources
 
 #: Seconds between checkpoints.
 _BETWEEN = 120
+
+
+def samples_left(folder: Path, count: int, prefix: str = "") -> Iterator[tuple[int, Path]]:
+    """Go through the samples that are still to be made, by number and file; tell how far it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / f"{prefix}{number:05d}.npz"
+        if not path.exists():
+            yield number, path
+            print(number, "of", count, flush=True)
+
+
+def read_references(photos: list[Path], *, side: int, seed: int) -> References:
+    """Read photographs, panoramas and RAW files, of which squares [mosaic px] are to be cut."""
+    patch = (side - MOSAIC_KERNEL + 1) // 2
+    device = torch.device("cpu")
+    return References.of(load_sources(photos), patch=patch, seed=seed, device=device)
+
+
+def random_capture(
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    *,
+    ratios: tuple[float, float],
+    tails: float,
+    shot: float,
+    read: float,
+) -> tuple[float, SensorNoise]:
+    """Draw a ratio and a sensor whose amplified noise leaves something to see.
+
+    Parameters
+    ----------
+    ratios : (float, float)
+        Smallest and largest ratio.
+    tails : float
+        Share of sensors with long-tailed noise.
+    shot, read : float
+        The most that a and the root of b may be after amplification [white].
+    """
+    while True:
+        ratio = math.exp(rng.uniform(*map(math.log, ratios)))
+        sensor = random_sensor(generator, tails)
+        if sensor.shot * ratio <= shot and sensor.read * ratio <= read:
+            return ratio, sensor
+
+
+def make_or_train(
+    description: str | None,
+    make: Callable[..., None],
+    train: Callable[[Path, Path, float], None],
+    *,
+    count: int,
+    minutes: float,
+) -> None:
+    """Read the command line of a script that makes samples and trains on them."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    maker = commands.add_parser("make", help="make samples")
+    maker.add_argument("samples", type=Path)
+    maker.add_argument("--photos", type=Path, action="append", required=True)
+    maker.add_argument("--count", type=int, default=count)
+    maker.add_argument("--seed", type=int, default=1)
+    trainer = commands.add_parser("train", help="train on samples")
+    trainer.add_argument("samples", type=Path)
+    trainer.add_argument("run", type=Path)
+    trainer.add_argument("--minutes", type=float, default=minutes)
+    asked = parser.parse_args()
+    if asked.command == "make":
+        make(asked.samples, asked.photos, count=asked.count, seed=asked.seed)
+    else:
+        train(asked.samples, asked.run, asked.minutes)
 
 
 def load_sample(kind: type[NamedTuple], path: Path) -> Any:

@@ -39,18 +39,16 @@ from typing import Any, NamedTuple
 import imageio.v3 as iio
 import numpy as np
 import torch
-from timed_run import TimedRun, load_sample
+from timed_run import TimedRun, load_sample, read_references, samples_left
 from torch import Tensor
 from torch.nn import functional as F
 
 from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
 from nightfix.restore import Condition, Denoiser, Restorer, load_weights, save_weights
 from nightfix.restore.tiling import local_maximum, local_mean
-from nightfix.training import MOSAIC_KERNEL, add_noise, mosaic_planes
+from nightfix.training import add_noise, mosaic_planes
 from nightfix.training.frames import Draws
 from nightfix.training.noise import SensorNoise, random_sensor
-from nightfix.training.references import References
-from nightfix.training.sources import Photograph, load_sources
 from nightfix.training.unprocessing import (
     gamma_expansion,
     inverse_tone_curve,
@@ -204,17 +202,11 @@ def make(
 
     ``ratio`` fixes it, and a sensor of 3 of 16 000 DN per electron with it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [source for source in load_sources(photos) if isinstance(source, Photograph)]
-    patch, cpu = (SIDE - MOSAIC_KERNEL + 1) // 2, torch.device("cpu")
-    photographs = References.of(sources, patch=patch, seed=seed, device=cpu).photographs
+    photographs = read_references(photos, side=SIDE, seed=seed).photographs
     assert photographs is not None
     restorer = Restorer("nightfix-base")
-    for number in range(count):
-        path = folder / f"{seed:02d}_{number:05d}.npz"
-        if path.exists():
-            continue
-        draws = Draws.of(seed * 100003 + number, cpu)
+    for number, path in samples_left(folder, count, f"{seed:02d}_"):
+        draws = Draws.of(seed * 100003 + number, torch.device("cpu"))
         generator, rng = draws.numbers, np.random.default_rng([seed, number])
         chosen = torch.tensor([int(rng.integers(len(photographs)))])
         pixels = photographs.cut(chosen, SIDE, draws)[0].float() / 255
@@ -243,7 +235,6 @@ def make(
             neutral=neutral.numpy(),
             matrix=torch.linalg.inv(matrix).numpy(),
         )
-        print(number, "of", count, flush=True)
 
 
 def develop(planes: Tensor, neutral: Tensor, matrix: Tensor) -> Tensor:

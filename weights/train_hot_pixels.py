@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.ndimage import gaussian_filter
+from timed_run import samples_left
 from torch import Tensor, nn
 from torch.nn import functional as F
 from train_motion import lights
@@ -234,11 +235,7 @@ def standing(shot: Capture) -> list[StandingOut]:
 
 def make(folder: Path, sources: list[Photograph], count: int) -> None:
     """Make captures by their number, and keep what the first networks see of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        path = folder / f"{number:05d}.npz"
-        if path.exists():
-            continue
+    for number, path in samples_left(folder, count):
         shot = capture(sources, SIDE, (1, number))
         sides = standing_out(np.pad(shot.mosaic, MARGIN, "reflect"))
         above, below = (detail_of(np.pad(side, 2, "edge")) for side in sides)
@@ -263,7 +260,6 @@ def make(folder: Path, sources: list[Photograph], count: int) -> None:
         million = shot.mosaic.size / 1e6
         share, per_light = shot.defects.sum() / million, million / max(light, 20)
         np.savez(path, **arrays, share=share, per_light=per_light)
-        print(number, "of", count, flush=True)
 
 
 def load_samples(folder: Path, kind: int) -> Samples:
@@ -375,11 +371,7 @@ def train_around(folder: Path, minutes: float) -> None:
 
 def train_estimate(folder: Path, sources: list[Photograph], count: int, minutes: float) -> None:
     """Look over captures, and train the network that sees the estimates of their suspects."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        path = folder / f"{number:05d}.npz"
-        if path.exists():
-            continue
+    for number, path in samples_left(folder, count):
         shot = capture(sources, SIDE_OF_SUSPECTS, (2, number))
         evidence = look_over(shot.mosaic, shot.sensor)
         looked = estimate_suspects(shot.mosaic, evidence, shot.sensor)
@@ -399,7 +391,6 @@ def train_estimate(folder: Path, sources: list[Photograph], count: int, minutes:
             share=max(shot.defects.sum(), 1) / million,
             per_light=million / max(np.count_nonzero(~defects), 5),
         )
-        print(number, "of", count, flush=True)
     samples = load_samples(folder, 0)
     layers, odd = learn(samples, ESTIMATE, [torch.arange(samples.seen.shape[1])], minutes)
     write("estimate", layers, np.float32)

@@ -10,7 +10,6 @@ stopped and writes ``RUN/kernel_network.safetensors``.
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from timed_run import TimedRun, load_sample
+from timed_run import (
+    TimedRun,
+    load_sample,
+    make_or_train,
+    random_capture,
+    read_references,
+    samples_left,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,13 +33,10 @@ from nightfix.restore import Restorer
 from nightfix.restore.motion.edges import estimates_from_edges
 from nightfix.restore.motion.kernel_network import KernelNetwork
 from nightfix.restore.motion.kernels import KERNEL_SIZE, center_kernel
-from nightfix.training import MOSAIC_KERNEL, add_noise, blur, random_shake
+from nightfix.training import add_noise, blur, random_shake
 from nightfix.training.camera_shake import Shake
 from nightfix.training.frames import Draws
-from nightfix.training.noise import SensorNoise, random_sensor
-from nightfix.training.references import References
 from nightfix.training.scenes import other_exposure
-from nightfix.training.sources import Photograph, load_sources
 from nightfix.training.unprocessing import mosaic_planes, unprocess
 
 #: Side of a photograph, and border that a shake takes light from [mosaic px].
@@ -84,30 +87,13 @@ def random_kernel(rng: np.random.Generator, generator: torch.Generator) -> Tenso
     return shake.kernel(2 * MARGIN + 1, 1.0)
 
 
-def random_capture(
-    rng: np.random.Generator, generator: torch.Generator
-) -> tuple[float, SensorNoise]:
-    """Draw a ratio of 1 to 300 and a sensor whose noise leaves edges to see."""
-    while True:
-        ratio = math.exp(rng.uniform(0, math.log(300)))
-        sensor = random_sensor(generator, 0.5)
-        if sensor.shot * ratio <= 0.2 and sensor.read * ratio <= 0.25:
-            return ratio, sensor
-
-
 def make(folder: Path, photos: list[Path], *, count: int, seed: int) -> None:
     """Make pairs by their number; those that are there already are left."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [source for source in load_sources(photos) if isinstance(source, Photograph)]
-    patch, cpu = (SIDE - MOSAIC_KERNEL + 1) // 2, torch.device("cpu")
-    photographs = References.of(sources, patch=patch, seed=seed, device=cpu).photographs
+    photographs = read_references(photos, side=SIDE, seed=seed).photographs
     assert photographs is not None
     restorer = Restorer("nightfix-fast")
-    for number in range(count):
-        path = folder / f"{seed:02d}_{number:05d}.npz"
-        if path.exists():
-            continue
-        draws = Draws.of(seed * 100003 + number, cpu)
+    for number, path in samples_left(folder, count, f"{seed:02d}_"):
+        draws = Draws.of(seed * 100003 + number, torch.device("cpu"))
         generator, rng = draws.numbers, np.random.default_rng([seed, number])
         chosen = torch.tensor([int(rng.integers(len(photographs)))])
         light = unprocess(photographs.cut(chosen, SIDE, draws)[0].float() / 255, generator)
@@ -115,7 +101,9 @@ def make(folder: Path, photos: list[Path], *, count: int, seed: int) -> None:
             light = light * other_exposure(generator, 1)
         kernel = random_kernel(rng, generator)
         seen = mosaic_planes(blur(light, kernel))
-        ratio, sensor = random_capture(rng, generator)
+        ratio, sensor = random_capture(
+            rng, generator, ratios=(1, 300), tails=0.5, shot=0.2, read=0.25
+        )
         capture = add_noise(seen / ratio, sensor, generator).float()
         conditioning = Conditioning(
             amplification=Amplification(ratio=ratio, source="given", reason="given"),
@@ -128,7 +116,6 @@ def make(folder: Path, photos: list[Path], *, count: int, seed: int) -> None:
         true = center_kernel(kernel[border:-border, border:-border])
         estimates = estimates_from_edges(picture).half().numpy()
         np.savez(path, estimates=estimates, kernel=true.numpy())
-        print(number, "of", count, flush=True)
 
 
 def smoothed(kernels: Tensor, sigma: float) -> Tensor:
@@ -183,25 +170,5 @@ def train(folder: Path, output: Path, minutes: float) -> None:
     save_file(halves, output / "kernel_network.safetensors")
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    commands = parser.add_subparsers(dest="command", required=True)
-    maker = commands.add_parser("make", help="make pairs")
-    maker.add_argument("pairs", type=Path)
-    maker.add_argument("--photos", type=Path, action="append", required=True)
-    maker.add_argument("--count", type=int, default=1800)
-    maker.add_argument("--seed", type=int, default=1)
-    trainer = commands.add_parser("train", help="train on pairs")
-    trainer.add_argument("pairs", type=Path)
-    trainer.add_argument("run", type=Path)
-    trainer.add_argument("--minutes", type=float, default=30)
-    arguments = parser.parse_args()
-    if arguments.command == "make":
-        make(arguments.pairs, arguments.photos, count=arguments.count, seed=arguments.seed)
-    else:
-        train(arguments.pairs, arguments.run, arguments.minutes)
-
-
 if __name__ == "__main__":
-    main()
+    make_or_train(__doc__, make, train, count=1800, minutes=30)

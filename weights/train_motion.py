@@ -11,7 +11,6 @@ misjudged or too wide, as estimates are. ``train`` goes on where RUN was stopped
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from timed_run import TimedRun, load_sample
+from timed_run import (
+    TimedRun,
+    load_sample,
+    make_or_train,
+    random_capture,
+    read_references,
+    samples_left,
+)
 from torch import Tensor
 
 from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
@@ -33,13 +39,11 @@ from nightfix.restore import (
     deconvolve,
     save_weights,
 )
-from nightfix.training import MOSAIC_KERNEL, add_noise, blur, random_shake
+from nightfix.training import add_noise, blur, random_shake
 from nightfix.training.camera_shake import Shake, misjudged
 from nightfix.training.frames import Draws
-from nightfix.training.noise import SensorNoise, random_sensor
 from nightfix.training.references import References
 from nightfix.training.scenes import look_into, other_exposure
-from nightfix.training.sources import load_sources
 from nightfix.training.unprocessing import (
     inverse_white_balance,
     mosaic_planes,
@@ -156,37 +160,21 @@ def estimate(shake: Shake, generator: torch.Generator, rng: np.random.Generator)
     return Shake(path + wide).kernel(33, 1.0)
 
 
-def random_capture(
-    rng: np.random.Generator, generator: torch.Generator
-) -> tuple[float, SensorNoise]:
-    """Draw a ratio and a sensor whose amplified noise leaves something to see."""
-    while True:
-        ratio, sensor = (
-            math.exp(rng.uniform(math.log(3), math.log(250))),
-            random_sensor(generator, 0.5),
-        )
-        if sensor.shot * ratio <= 0.3 and sensor.read * ratio <= 0.35:
-            return ratio, sensor
-
-
 def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
     """Make samples by their number; those that are there already are left."""
-    folder.mkdir(parents=True, exist_ok=True)
-    patch, cpu = (SIDE + 2 * MARGIN - MOSAIC_KERNEL + 1) // 2, torch.device("cpu")
-    references = References.of(load_sources(photos), patch=patch, seed=seed, device=cpu)
+    references = read_references(photos, side=SIDE + 2 * MARGIN, seed=seed)
     restorer = Restorer("nightfix-base")
-    for number in range(count):
-        path = folder / f"{seed:02d}_{number:05d}.npz"
-        if path.exists():
-            continue
-        draws = Draws.of(seed * 100003 + number, cpu)
+    for number, path in samples_left(folder, count, f"{seed:02d}_"):
+        draws = Draws.of(seed * 100003 + number, torch.device("cpu"))
         generator, rng = draws.numbers, np.random.default_rng([seed, number])
         light = scene(references, draws, rng)
         shake = random_shake(float(rng.uniform(3, 20)), generator)
         kernel = shake.kernel(2 * MARGIN + 1, 1.0)
         sharp = mosaic_planes(light[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
         seen = mosaic_planes(blur(light, kernel))
-        ratio, sensor = random_capture(rng, generator)
+        ratio, sensor = random_capture(
+            rng, generator, ratios=(3, 250), tails=0.5, shot=0.3, read=0.35
+        )
         capture = add_noise(seen / ratio, sensor, generator).float()
         noise = NoiseModel(
             a=float(sensor.shot) * math.exp(0.08 * rng.normal()),
@@ -203,7 +191,6 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         names = ("picture", "undone", "sharp", "capture")
         arrays = {n: f.half().numpy() for n, f in zip(names, frames, strict=True)}
         np.savez(path, **arrays, numbers=np.array([ratio, noise.a, noise.b], np.float32))
-        print(number, "of", count, flush=True)
 
 
 def gamma(light: Tensor) -> Tensor:
@@ -286,25 +273,5 @@ def train(folder: Path, output: Path, minutes: float) -> None:
     )
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    commands = parser.add_subparsers(dest="command", required=True)
-    maker = commands.add_parser("make", help="make samples")
-    maker.add_argument("samples", type=Path)
-    maker.add_argument("--photos", type=Path, action="append", required=True)
-    maker.add_argument("--count", type=int, default=455)
-    maker.add_argument("--seed", type=int, default=1)
-    trainer = commands.add_parser("train", help="train on samples")
-    trainer.add_argument("samples", type=Path)
-    trainer.add_argument("run", type=Path)
-    trainer.add_argument("--minutes", type=float, default=110)
-    arguments = parser.parse_args()
-    if arguments.command == "make":
-        make(arguments.samples, arguments.photos, arguments.count, arguments.seed)
-    else:
-        train(arguments.samples, arguments.run, arguments.minutes)
-
-
 if __name__ == "__main__":
-    main()
+    make_or_train(__doc__, make, train, count=455, minutes=110)
