@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dng_files import LINEAR_RAW, DngSpec, write_test_dng
+from typer.testing import CliRunner
 
+from nightfix.cli.app import app
 from nightfix.condition.amplification import ExposureTarget
 from nightfix.condition.conditioning import Settings
 from nightfix.condition.dark import mismatch, read_dark_frames
@@ -60,6 +62,13 @@ def test_all_formats_are_written(tmp_path: Path, photo: Path, tiny_restorer) -> 
     assert (again.mosaic.shape[:2], again.crop) == ((HEIGHT, WIDTH), source.crop)
     assert again.orientation == source.orientation
     np.testing.assert_allclose(again.as_shot_neutral, source.as_shot_neutral, atol=1e-4)
+
+
+def test_notes_are_told_once(photo: Path, tiny_weights: Path) -> None:
+    words = ["enhance", photo, "--ratio", "16", "--steps", "1", "--weights", tiny_weights]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.stderr
+    assert " ".join(done.stderr.split()).count("shake is not looked for") == 1
 
 
 @pytest.mark.parametrize("deblur", [True, False])
