@@ -143,7 +143,7 @@ def _read_directory(data: bytes, name: str, offset: int) -> Directory:
 
 
 def _decode(dtype: int, value: bytes) -> object:
-    letter = {1: "B", 3: "H", 4: "I", 5: "I", 10: "i", 12: "d"}.get(dtype)
+    letter = {1: "B", 3: "H", 4: "I", 5: "I", 10: "i", 11: "f", 12: "d"}.get(dtype)
     if letter is None:
         return value
     numbers = list(struct.unpack(f"<{len(value) // struct.calcsize(letter)}{letter}", value))

@@ -7,6 +7,9 @@ from .color import (
 from .color import (
     ColorSpace as ColorSpace,
 )
+from .color import (
+    usable_matrices as usable_matrices,
+)
 from .develop import (
     Tone as Tone,
 )
@@ -90,6 +93,15 @@ from .look_fit import (
 )
 from .look_fit import (
     plain_matrix as plain_matrix,
+)
+from .look_profile import (
+    LookProfile as LookProfile,
+)
+from .look_profile import (
+    profile_difference as profile_difference,
+)
+from .look_profile import (
+    profile_of as profile_of,
 )
 from .orientation import (
     orient as orient,

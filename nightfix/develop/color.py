@@ -222,6 +222,12 @@ def adapt_white(source: tuple[float, float], target: tuple[float, float]) -> Mat
     return np.asarray(np.linalg.solve(_BRADFORD, gains[:, None] * _BRADFORD))
 
 
+def between_spaces(source: ColorSpace, target: ColorSpace) -> Matrix:
+    """Return linear RGB of one space to that of another, white to white, shape (3, 3)."""
+    to_xyz = adapt_white(source.white, target.white) @ source.rgb_to_xyz
+    return np.asarray(np.linalg.solve(target.rgb_to_xyz, to_xyz))
+
+
 def color_temperature(xy: tuple[float, float]) -> float:
     """Return the correlated color temperature of a chromaticity [K].
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop.color import COLOR_SPACES, ColorSpace, adapt_white, camera_to_rgb
+from nightfix.develop.color import COLOR_SPACES, ColorSpace, between_spaces, camera_to_rgb
 from nightfix.develop.demosaic import (
     compress_range,
     demosaic_block,
@@ -181,8 +181,7 @@ def convert_light(
         Linear RGB of ``target``, >= 0: colors that it lacks are brought into it by
         :func:`nightfix.develop.tone.fit_gamut`. What is above 1 stays.
     """
-    to_xyz = adapt_white(source.white, target.white) @ source.rgb_to_xyz
-    matrix = np.linalg.solve(target.rgb_to_xyz, to_xyz).astype(np.float32)
+    matrix = between_spaces(source, target).astype(np.float32)
     rgb = np.tensordot(matrix, light, axes=([1], [2]))
     fit_gamut(rgb, target.rgb_to_xyz[1].astype(np.float32))
     return np.ascontiguousarray(np.moveaxis(rgb, 0, -1))

@@ -17,7 +17,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.develop.color import COLOR_SPACES
+from nightfix.develop.color import COLOR_SPACES, between_spaces
 from nightfix.develop.tone import fit_gamut, press_highlights, tone_map
 from nightfix.errors import LookError, did_you_mean
 
@@ -253,7 +253,7 @@ def encode_cube(look: Look, title: str, *, size: int = 33) -> bytes:
     steps = np.linspace(0, 1, size, dtype=np.float32)
     blue, green, red = (axis.ravel() for axis in np.meshgrid(steps, steps, steps, indexing="ij"))
     linear = own.decode(np.stack([red, green, blue]))
-    to_wide = np.linalg.solve(wide.rgb_to_xyz, own.rgb_to_xyz).astype(np.float32)
+    to_wide = between_spaces(own, wide).astype(np.float32)
     shown = look.apply(np.tensordot(to_wide, linear, axes=1), 1.0)
     plain = "".join(c for c in title if c.isprintable() and c not in '"\\')
     lines = [f'TITLE "{plain}"', f"LUT_3D_SIZE {size}"]

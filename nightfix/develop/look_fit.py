@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nightfix.develop.color import COLOR_SPACES
+from nightfix.develop.color import COLOR_SPACES, between_spaces
 from nightfix.develop.look import (
     CURVE_GAMMA,
     CURVE_SIZE,
@@ -42,8 +42,7 @@ _LUMINANCE = COLOR_SPACES[LOOK_SPACE].rgb_to_xyz[1]
 
 def plain_matrix() -> Colors:
     """Return linear BT.2020 to linear sRGB, the matrix of no look, shape (3, 3)."""
-    own, light = COLOR_SPACES[LOOK_SPACE], COLOR_SPACES[LIGHT_SPACE]
-    return np.asarray(np.linalg.solve(own.rgb_to_xyz, light.rgb_to_xyz), np.float64)
+    return between_spaces(COLOR_SPACES[LIGHT_SPACE], COLOR_SPACES[LOOK_SPACE])
 
 
 def fit_look(

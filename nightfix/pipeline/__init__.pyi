@@ -11,13 +11,19 @@ from .look import (
     Learned as Learned,
 )
 from .look import (
-    export_look as export_look,
+    export_cube as export_cube,
+)
+from .look import (
+    export_profile as export_profile,
 )
 from .look import (
     learn_look as learn_look,
 )
 from .look import (
     look_of as look_of,
+)
+from .look import (
+    new_look_path as new_look_path,
 )
 from .look import (
     save_look as save_look,

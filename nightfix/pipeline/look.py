@@ -28,12 +28,22 @@ from nightfix.develop import (
     looks_folder,
     orient,
     plain_matrix,
+    profile_difference,
+    profile_of,
     read_look,
+    usable_matrices,
 )
 from nightfix.errors import LookError, NightFixError
 from nightfix.progress import Progress, no_progress
 from nightfix.read import RAW_SUFFIXES, RawImage, apply_gain_maps, read_preview, read_raw
-from nightfix.write import WriteOptions, reduce_raw, replacing
+from nightfix.write import (
+    UNKNOWN_CAMERA,
+    WriteOptions,
+    check_target,
+    reduce_raw,
+    replacing,
+    write_dcp,
+)
 
 #: Endings of the finished pictures that are looked for beside a raw file, in this order.
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -57,6 +67,10 @@ _EDGE, _BRIGHTEST = 0.03, 0.9
 #: EXIF's name of Adobe RGB, which cameras write instead of a profile (DCF 2.0).
 _INTEROPERABILITY, _INDEX, _ADOBE_RGB = 0xA005, 1, "R03"
 
+#: Mean CIEDE2000 of its grays from which a look is not itself without their tint: twice what is
+#: just seen side by side.
+_MOST_TINT = 2.0
+
 _HINT = "give a folder of well-exposed RAW files, each with its JPEG of the same name"
 
 
@@ -69,6 +83,13 @@ class Difference(NamedTuple):
 
     mean: float
     percentile95: float
+
+
+class Exported(NamedTuple):
+    """The camera that a profile is for, and how far its colors are from the look's."""
+
+    camera: str
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,26 +157,39 @@ def learn_look(folder: str | os.PathLike[str], *, progress: Progress = no_progre
     )
 
 
-def save_look(look: Look, name: str, *, overwrite: bool = False) -> Path:
-    """Keep a learned look under a name, and return its file.
+def new_look_path(name: str, *, overwrite: bool = False) -> Path:
+    """Return the file that a look of a name will have.
 
     Raises
     ------
     LookError
         If the name is that of another option, or cannot be one of a file.
     OutputError
-        If there is one of that name already, or it cannot be written.
+        If there is one of that name already.
     """
     plain = Path(name).name == name != "" and name.isprintable() and name[:1] not in ".-"
     if not plain or name in _RESERVED:
         raise LookError(name, "cannot be the name of a look", "use a word, such as --name street")
     path = looks_folder() / f"{name}.json"
+    check_target(path, overwrite=overwrite)
+    return path
+
+
+def save_look(look: Look, name: str, *, overwrite: bool = False) -> Path:
+    """Keep a learned look under a name, and return its file.
+
+    Raises
+    ------
+    LookError, OutputError
+        As for :func:`new_look_path`, or if it cannot be written.
+    """
+    path = new_look_path(name, overwrite=overwrite)
     with replacing(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(encode_look(look))
     return path
 
 
-def export_look(
+def export_cube(
     name: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
     """Write a look as a ``.cube`` table, see :func:`nightfix.develop.look.encode_cube`.
@@ -167,9 +201,58 @@ def export_look(
     OutputError
         If the file exists and must stay, or cannot be written.
     """
-    data = encode_cube(read_look(name), Path(name).stem)
+    data = encode_cube(_learned(name), Path(name).stem)
     with replacing(Path(target), overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
+
+
+def export_profile(
+    name: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    photo: str | os.PathLike[str],
+    overwrite: bool = False,
+) -> Exported:
+    """Write a look as a DNG camera profile (DCP) for the camera of a photo.
+
+    Parameters
+    ----------
+    name : str or path-like
+        The look.
+    target : str or path-like
+        File to write.
+    photo : str or path-like
+        A RAW file of the camera, any one.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    LookError
+        If there is no such look, or a profile cannot be right: the camera's name or color
+        matrix is not known, or the look tints gray.
+    OutputError
+        If the file exists and must stay, or cannot be written.
+    """
+    look, raw = _learned(name), read_raw(photo)
+    otherwise = f"nightfix look export {name} {Path(target).with_suffix('.cube')}"
+    model = raw.metadata.unique_camera_model
+    if model in ("", UNKNOWN_CAMERA):
+        raise LookError(str(photo), "does not tell its camera, which a DCP is for", otherwise)
+    if not usable_matrices(raw.color_matrices):
+        raise LookError(str(photo), "has no color matrix, which a DCP needs", otherwise)
+    profile = profile_of(look)
+    if profile.tint > _MOST_TINT:
+        tinted = f"tints gray by {profile.tint:.1f} CIEDE2000, which no DCP can"
+        raise LookError(os.fspath(name), tinted, otherwise)
+    write_dcp(target, profile, name=Path(name).stem, camera=raw, overwrite=overwrite)
+    return Exported(model, _spread(profile_difference(look, profile)))
+
+
+def _learned(name: str | os.PathLike[str]) -> Look:
+    if os.fspath(name) in _RESERVED:
+        raise LookError(os.fspath(name), "is no look that was learned", "nightfix look list")
+    return read_look(name)
 
 
 def look_of(raw: RawImage, writing: WriteOptions) -> tuple[Look | None, str]:
@@ -316,5 +399,8 @@ def _flat(plane: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _difference(look: Look, light: NDArray[np.float32], shown: NDArray[np.float32]) -> Difference:
-    found = color_difference(look.apply(light.T, 1.0).T, shown)
+    return _spread(color_difference(look.apply(light.T, 1.0).T, shown))
+
+
+def _spread(found: NDArray[np.float64]) -> Difference:
     return Difference(float(found.mean()), float(np.percentile(found, 95)))

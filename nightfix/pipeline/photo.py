@@ -372,6 +372,8 @@ def write(prepared: Prepared) -> Result:
         if others:
             names = ", ".join(sorted(set(others)))
             notes += (f"not carried out in pictures, though the file asks for it: {names}",)
+    elif options.writing.look != "none":
+        notes += ("no look: a DNG has none; nightfix look export writes looks for editors",)
     write_results(
         raw,
         prepared.targets,

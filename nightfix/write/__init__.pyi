@@ -13,6 +13,12 @@ from .avif import (
 from .avif import (
     read_hdr_avif as read_hdr_avif,
 )
+from .dcp import (
+    write_dcp as write_dcp,
+)
+from .dng import (
+    UNKNOWN_CAMERA as UNKNOWN_CAMERA,
+)
 from .dng import (
     write_dng as write_dng,
 )

@@ -33,6 +33,7 @@ from nightfix.write.dng_samples import Compression, sample_directory
 from nightfix.write.exif import source_directories, source_image_tags
 from nightfix.write.ifd import (
     BYTE,
+    DOUBLE,
     LONG,
     RATIONAL,
     SHORT,
@@ -41,9 +42,10 @@ from nightfix.write.ifd import (
     UNDEFINED,
     IfdNode,
     ascii_tag,
-    double_tag,
+    float_tag,
     rational_tag,
     tag,
+    text_tag,
     write_tree,
 )
 from nightfix.write.record import Record
@@ -51,6 +53,9 @@ from nightfix.write.xmp import make_packet
 
 #: BaselineExposure is written in this many parts of one EV.
 _EV_PARTS = 10_000
+
+#: UniqueCameraModel of a photo that does not tell it; DNG wants one.
+UNKNOWN_CAMERA = "Unknown"
 
 _CFA, _LINEAR_RAW = 32803, 34892
 
@@ -196,18 +201,15 @@ def _main_directory(raw: RawImage, samples: IfdNode, record: Record) -> IfdNode:
 
 
 def _camera_tags(raw: RawImage) -> list[ExifTag]:
-    """Return what tells an editor which camera it was and how its color is to be read."""
+    """Return what tells an editor which camera it was and how its values are to be read."""
     tags = [
+        *camera_color_tags(raw),
         tag(Tag.ORIENTATION, SHORT, raw.orientation),
         tag(Tag.DNG_VERSION, BYTE, 1, 4, 0, 0),
         tag(Tag.DNG_BACKWARD_VERSION, BYTE, 1, 1, 0, 0),
-        ascii_tag(Tag.UNIQUE_CAMERA_MODEL, raw.metadata.unique_camera_model or "Unknown"),
         rational_tag(Tag.BASELINE_EXPOSURE, SRATIONAL, [raw.baseline_exposure]),
-        _file_name_tag(raw.path.name),
+        text_tag(Tag.ORIGINAL_RAW_FILE_NAME, raw.path.name),
     ]
-    for (matrix, illuminant), color in zip(_COLOR_MATRICES, raw.color_matrices, strict=False):
-        tags.append(rational_tag(matrix, SRATIONAL, color.matrix.ravel().tolist()))
-        tags.append(tag(illuminant, SHORT, color.illuminant))
     if any(known.code == Tag.MAKER_NOTE for known in raw.metadata.exif):
         tags.append(tag(Tag.MAKER_NOTE_SAFETY, SHORT, 1))  # no other note is kept
     if raw.as_shot_neutral is not None:
@@ -215,11 +217,14 @@ def _camera_tags(raw: RawImage) -> list[ExifTag]:
     return tags
 
 
-def _file_name_tag(name: str) -> ExifTag:
-    """Return OriginalRawFileName: text, or bytes of UTF-8 where ASCII does not do."""
-    if name.isascii():
-        return ascii_tag(Tag.ORIGINAL_RAW_FILE_NAME, name)
-    return tag(Tag.ORIGINAL_RAW_FILE_NAME, BYTE, *name.encode(), 0)
+def camera_color_tags(raw: RawImage) -> list[ExifTag]:
+    """Return the camera's name and matrices, as a DNG and a profile for it both have them."""
+    model = raw.metadata.unique_camera_model or UNKNOWN_CAMERA
+    tags = [ascii_tag(Tag.UNIQUE_CAMERA_MODEL, model)]
+    for (matrix, illuminant), color in zip(_COLOR_MATRICES, raw.color_matrices, strict=False):
+        tags.append(rational_tag(matrix, SRATIONAL, color.matrix.ravel().tolist()))
+        tags.append(tag(illuminant, SHORT, color.illuminant))
+    return tags
 
 
 def _sample_directory(
@@ -296,8 +301,10 @@ def _noise_tags(metadata: Metadata, *, restored: bool) -> list[ExifTag]:
     if not metadata.noise_profile:
         return []
     return [
-        double_tag(
-            Tag.NOISE_PROFILE, [number for pair in metadata.noise_profile for number in pair]
+        float_tag(
+            Tag.NOISE_PROFILE,
+            DOUBLE,
+            [number for pair in metadata.noise_profile for number in pair],
         )
     ]
 

@@ -18,7 +18,9 @@ from typing import BinaryIO
 from nightfix.read import ExifTag, Tag
 
 BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
-UNDEFINED, SRATIONAL, DOUBLE = 7, 10, 12
+UNDEFINED, SRATIONAL, FLOAT, DOUBLE = 7, 10, 11, 12
+
+TIFF_MAGIC = 42
 
 #: Pointer tags.
 SUB_IFDS, EXIF_IFD, GPS_IFD = Tag.SUB_IFDS, Tag.EXIF_IFD, Tag.GPS_IFD
@@ -27,7 +29,15 @@ SUB_IFDS, EXIF_IFD, GPS_IFD = Tag.SUB_IFDS, Tag.EXIF_IFD, Tag.GPS_IFD
 STRIPS = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)
 TILES = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
 
-_STRUCT = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", SRATIONAL: "i", DOUBLE: "d"}
+_STRUCT = {
+    BYTE: "B",
+    SHORT: "H",
+    LONG: "I",
+    RATIONAL: "I",
+    SRATIONAL: "i",
+    FLOAT: "f",
+    DOUBLE: "d",
+}
 _LARGEST = {RATIONAL: 2**32 - 1, SRATIONAL: 2**31 - 1}
 
 
@@ -66,9 +76,15 @@ def ascii_tag(code: int, text: str) -> ExifTag:
     return ExifTag(code, ASCII, len(value), value)
 
 
-def double_tag(code: int, values: Sequence[float]) -> ExifTag:
-    """Return a tag of 64-bit floats."""
-    return ExifTag(code, DOUBLE, len(values), struct.pack(f"<{len(values)}d", *values))
+def text_tag(code: int, text: str) -> ExifTag:
+    """Return a text tag of DNG: text, or bytes of UTF-8 where ASCII does not do."""
+    return ascii_tag(code, text) if text.isascii() else tag(code, BYTE, *text.encode(), 0)
+
+
+def float_tag(code: int, dtype: int, values: Sequence[float]) -> ExifTag:
+    """Return a tag of FLOAT (32 bit) or DOUBLE (64 bit) numbers."""
+    value = struct.pack(f"<{len(values)}{_STRUCT[dtype]}", *values)
+    return ExifTag(code, dtype, len(values), value)
 
 
 def rational_tag(code: int, dtype: int, values: Iterable[float]) -> ExifTag:
@@ -136,7 +152,7 @@ def picture_tags(
     ]
 
 
-def write_tree(file: BinaryIO, root: IfdNode) -> None:
+def write_tree(file: BinaryIO, root: IfdNode, *, magic: int = TIFF_MAGIC) -> None:
     """Write a whole TIFF file.
 
     Parameters
@@ -146,6 +162,9 @@ def write_tree(file: BinaryIO, root: IfdNode) -> None:
     root : IfdNode
         IFD0. Tags are written in ascending order; directories, values and
         pieces of the picture all start at even offsets.
+    magic : int
+        What stands behind the byte order: TIFF's number, or that of a format which is
+        TIFF but for it.
 
     Raises
     ------
@@ -161,7 +180,7 @@ def write_tree(file: BinaryIO, root: IfdNode) -> None:
     end = position + sum(_even(len(piece)) for node in nodes for piece in node.pieces)
     if end >= 2**32:
         raise OSError(errno.EFBIG, f"a TIFF holds 4 GiB, not {end} bytes")
-    file.write(struct.pack("<2sHI", b"II", 42, starts[id(root)]))
+    file.write(struct.pack("<2sHI", b"II", magic, starts[id(root)]))
     for node in nodes:
         file.write(_directory(node, starts[id(node)], starts, position))
         position += sum(_even(len(piece)) for piece in node.pieces)

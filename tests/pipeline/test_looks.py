@@ -17,7 +17,14 @@ from nightfix.cli.app import app
 from nightfix.develop.color import COLOR_SPACES
 from nightfix.develop.develop import develop_raw
 from nightfix.develop.icc import icc_profile
-from nightfix.develop.look import Look, color_difference, read_look
+from nightfix.develop.look import (
+    CURVE_GAMMA,
+    CURVE_SIZE,
+    TABLE_SIZE,
+    Look,
+    color_difference,
+    read_look,
+)
 from nightfix.develop.look_fit import plain_matrix
 from nightfix.develop.orientation import undo_orientation
 from nightfix.errors import LookError
@@ -285,6 +292,88 @@ def test_learn_list_export_and_use(pairs: Path, tmp_path: Path) -> None:
         assert difference(shown, film(scene(1))).mean() < 1
 
 
+def save_saturated() -> None:
+    """Keep a look that leaves gray gray, with NightFix's own tones."""
+    gray = np.tile(SRGB.rgb_to_xyz[1], (3, 1))
+    matrix = (gray + 1.3 * (np.eye(3) - gray)) @ plain_matrix()
+    levels = (np.arange(CURVE_SIZE, dtype=np.float32) / (CURVE_SIZE - 1)) ** CURVE_GAMMA
+    table = np.zeros((TABLE_SIZE, TABLE_SIZE, TABLE_SIZE, 3), np.float32)
+    look = Look(matrix=matrix.astype(np.float32), curve=SRGB.encode(levels), table=table)
+    save_look(look, "street")
+
+
+def test_a_profile_is_exported_for_the_camera_of_a_photo(pairs: Path, tmp_path: Path) -> None:
+    save_saturated()
+    raw = scene(1)
+    metadata = replace(raw.metadata, unique_camera_model="Kamera Eins")
+    write_dng(tmp_path / "a.dng", replace(raw, metadata=metadata), restored=False)
+    words = ("look", "export", "street", tmp_path / "street.dcp", "--photo", tmp_path / "a.dng")
+    done = run(*words)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "street.dcp")
+    assert "street: for Kamera Eins; its colors differ by 0." in done.stderr
+    assert (tmp_path / "street.dcp").read_bytes()[:4] == b"IIRC"
+    assert run(*words).exit_code == 6
+    assert run(*words, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [("name", "does not tell its camera"), ("matrix", "no color matrix"), ("gray", "tints gray")],
+)
+def test_a_profile_that_would_be_wrong_is_refused(
+    pairs: Path, tmp_path: Path, lacks: str, said: str
+) -> None:
+    save_saturated()
+    save_look(learn_look(pairs).look, "warm")
+    raw = scene(1)
+    model = "" if lacks == "name" else "Kamera Eins"
+    raw = replace(raw, metadata=replace(raw.metadata, unique_camera_model=model))
+    photo, target = tmp_path / "a.dng", tmp_path / "film.dcp"
+    write_dng(photo, raw, restored=False)
+    if lacks == "matrix":
+        monochrome = replace(raw, cfa_pattern=None, as_shot_neutral=None, color_matrices=())
+        write_dng(photo, monochrome, restored=False, overwrite=True)
+    name = "warm" if lacks == "gray" else "street"
+    done = run("look", "export", name, target, "--photo", photo)
+    assert done.exit_code == 3
+    assert said in done.stderr
+    assert f"hint: nightfix look export {name} {target.with_suffix('.cube')}" in done.stderr
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("film", "a.txt"), 2, "must end in .cube or .dcp"),
+        (("film", "a.dcp"), 2, "add --photo"),
+        (("film", "a.cube", "--photo", "a.dng"), 2, "for every camera"),
+        (("camera", "a.cube"), 3, "no look that was learned"),
+    ],
+    ids=["suffix", "no photo", "photo", "camera"],
+)
+def test_wrong_exports_are_told(words: tuple[str, ...], code: int, said: str) -> None:
+    done = run("look", "export", *words)
+    assert done.exit_code == code
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_an_empty_list_tells_how_to_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTFIX_LOOKS_DIR", str(tmp_path))
+    done = run("look", "list")
+    assert done.stdout == ""
+    assert "nightfix look learn FOLDER --name NAME" in done.stderr
+
+
+def test_a_name_that_is_taken_is_told_before_the_work(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_saturated()
+    monkeypatch.setattr("nightfix.cli.look.learn_look", lambda *_, **__: pytest.fail("learned"))
+    assert run("look", "learn", pairs, "--name", "street").exit_code == 6
+    assert run("look", "learn", pairs, "--name", "camera").exit_code == 3
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -333,6 +422,9 @@ def test_pictures_tell_the_look_that_they_have(pairs: Path) -> None:
     assert told[".png"].look == "film"
     assert told[".png"].options == "--no-restore --look film"
     assert told[".dng"].look == ""
+    assert not any("no look" in note for note in result.notes)
+    alone = enhance(pairs / "IMG_2.dng", replace(options, formats=("dng",)))
+    assert any("nightfix look export" in note for note in alone.notes)
     (png,) = (path for path in result.outputs if path.suffix == ".png")
     assert "look:            film\n" in run("info", png).stdout
 
