@@ -11,13 +11,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nightfix.restore import Denoiser
-from nightfix.training import MOSAIC_KERNEL
+from nightfix.condition import Amplification, Conditioning, NoiseModel
+from nightfix.training import MOSAIC_KERNEL, mosaic_planes
+from nightfix.training.frames import Draws
 from nightfix.training.noise import SensorNoise, random_sensor
 from nightfix.training.references import References
+from nightfix.training.scenes import Photographs
 from nightfix.training.sources import load_sources
+from nightfix.training.unprocessing import (
+    gamma_expansion,
+    inverse_tone_curve,
+    inverse_white_balance,
+    random_neutral,
+    random_rgb2cam,
+    uniform,
+)
 
 #: Seconds between checkpoints.
 _BETWEEN = 120
@@ -67,6 +77,45 @@ def random_capture(
             return ratio, sensor
 
 
+def random_scene(
+    photographs: Photographs, side: int, draws: Draws, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a photograph and turn a square of it back into what a camera saw (Brooks et al., 2019).
+
+    Returns
+    -------
+    (Tensor, Tensor, Tensor)
+        Packed planes (4, side / 2, side / 2), a third of them darkened; sRGB to camera (3, 3);
+        camera RGB of white (3,).
+    """
+    generator = draws.numbers
+    chosen = torch.tensor([int(rng.integers(len(photographs)))])
+    pixels = photographs.cut(chosen, side, draws)[0].float() / 255
+    matrix, neutral = random_rgb2cam(generator), random_neutral(generator)
+    curve = float(uniform(0.3, 1.0, generator, 1))
+    light = gamma_expansion(torch.lerp(pixels, inverse_tone_curve(pixels), curve))
+    light = torch.einsum("dc,chw->dhw", matrix, light).clamp(0, 1)
+    if rng.random() < 0.3:
+        light = light * math.exp(rng.uniform(-1.5, 0))
+    return mosaic_planes(inverse_white_balance(light, neutral).clamp(0, 1)), matrix, neutral
+
+
+def conditioning(ratio: float, a: float, b: float) -> Conditioning:
+    """Return what the program is told of a capture: its ratio, and a and b of its noise."""
+    return Conditioning(
+        amplification=Amplification(ratio=ratio, source="given", reason="given"),
+        noise=NoiseModel(a=a, b=b, source="tag"),
+        blur=False,
+    )
+
+
+def turned(frames: Tensor, way: int) -> Tensor:
+    """Return one of the eight ways in which frames can be turned and mirrored."""
+    frames = frames.flip(-1) if way & 1 else frames
+    frames = frames.flip(-2) if way & 2 else frames
+    return frames.mT if way & 4 else frames
+
+
 def make_or_train(
     description: str | None,
     make: Callable[..., None],
@@ -107,7 +156,7 @@ class TimedRun:
     ----------
     folder : Path
         Where its checkpoint lies.
-    network : Denoiser
+    network : nn.Module
         What is trained.
     minutes : float
         Time of all pieces of the run together.
@@ -122,7 +171,7 @@ class TimedRun:
     def __init__(
         self,
         folder: Path,
-        network: Denoiser,
+        network: nn.Module,
         *,
         minutes: float,
         rate: float,

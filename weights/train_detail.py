@@ -39,24 +39,24 @@ from typing import Any, NamedTuple
 import imageio.v3 as iio
 import numpy as np
 import torch
-from timed_run import TimedRun, load_sample, read_references, samples_left
+from timed_run import (
+    TimedRun,
+    conditioning,
+    load_sample,
+    random_scene,
+    read_references,
+    samples_left,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
+from nightfix.condition import Settings
 from nightfix.restore import Condition, Denoiser, Restorer, load_weights, save_weights
+from nightfix.restore.colors import to_eye, to_light
 from nightfix.restore.tiling import local_maximum, local_mean
-from nightfix.training import add_noise, mosaic_planes
+from nightfix.training import add_noise
 from nightfix.training.frames import Draws
 from nightfix.training.noise import SensorNoise, random_sensor
-from nightfix.training.unprocessing import (
-    gamma_expansion,
-    inverse_tone_curve,
-    inverse_white_balance,
-    random_neutral,
-    random_rgb2cam,
-    uniform,
-)
 
 #: Side of a sample [mosaic px].
 SIDE = 400
@@ -75,9 +75,6 @@ COMMON = SensorNoise(shot=3 / 16000, read=2.5e-4, tail=-0.05, row=4e-5, quantiza
 
 #: Samples that are held in memory at once.
 POOL = 200
-
-#: Slope of the scale of the path at black: it is that of a square root beyond this [white].
-TOE = 0.004
 
 #: Places on the path at which the network is asked.
 PLACES = (1.0, 2 / 3, 1 / 3)
@@ -102,27 +99,6 @@ class Sample(NamedTuple):
     numbers: Tensor
     neutral: Tensor
     matrix: Tensor
-
-
-def to_seen(light: Tensor) -> Tensor:
-    """Put linear light on a scale of even steps to the eye.
-
-    Parameters
-    ----------
-    light : Tensor, any shape
-        1.0 = white. Negative values are mirrored.
-
-    Returns
-    -------
-    Tensor, same shape
-        sign(x) (sqrt(|x| + t) - sqrt(t)), with t = 0.004.
-    """
-    return light.sign() * ((light.abs() + TOE).sqrt() - math.sqrt(TOE))
-
-
-def to_light(seen: Tensor) -> Tensor:
-    """Undo :func:`to_seen`."""
-    return seen.sign() * ((seen.abs() + math.sqrt(TOE)).square() - TOE)
 
 
 def on_the_way(y: Tensor, x: Tensor, e: Tensor, *, u: Tensor | float, tau: float) -> Tensor:
@@ -186,15 +162,6 @@ def random_capture(
             return ratio, sensor
 
 
-def conditioning(ratio: float, a: float, b: float) -> Conditioning:
-    """Return what the program is told of a capture: its ratio, and a and b of its noise."""
-    return Conditioning(
-        amplification=Amplification(ratio=ratio, source="given", reason="given"),
-        noise=NoiseModel(a=a, b=b, source="tag"),
-        blur=False,
-    )
-
-
 def make(
     folder: Path, photos: list[Path], *, count: int, seed: int, ratio: float | None = None
 ) -> None:
@@ -208,15 +175,7 @@ def make(
     for number, path in samples_left(folder, count, f"{seed:02d}_"):
         draws = Draws.of(seed * 100003 + number, torch.device("cpu"))
         generator, rng = draws.numbers, np.random.default_rng([seed, number])
-        chosen = torch.tensor([int(rng.integers(len(photographs)))])
-        pixels = photographs.cut(chosen, SIDE, draws)[0].float() / 255
-        matrix, neutral = random_rgb2cam(generator), random_neutral(generator)
-        curve = float(uniform(0.3, 1.0, generator, 1))
-        light = gamma_expansion(torch.lerp(pixels, inverse_tone_curve(pixels), curve))
-        light = torch.einsum("dc,chw->dhw", matrix, light).clamp(0, 1)
-        if rng.random() < 0.3:
-            light = light * math.exp(rng.uniform(-1.5, 0))
-        sharp = mosaic_planes(inverse_white_balance(light, neutral).clamp(0, 1))
+        sharp, matrix, neutral = random_scene(photographs, SIDE, draws, rng)
         if ratio is None:
             amplified, sensor = random_capture(rng, generator)
             steps = 0 if rng.random() < 0.5 else 1
@@ -296,12 +255,12 @@ def draw_detail(
     share = strength / 100 * noise_share(conditioning(ratio, a, b).amplified_noise)
     if share == 0:
         return sample.restored
-    generator, x = torch.Generator().manual_seed(seed), to_seen(sample.restored)
+    generator, x = torch.Generator().manual_seed(seed), to_eye(sample.restored)
     batch = Sample(*(part[None] for part in sample))
     m = x + TAU * torch.randn(x.shape, generator=generator)
     for u, to in zip(places, (*places[1:], 0.0), strict=True):
         with torch.inference_mode():
-            f = to_seen(estimate(network, m[None], batch, torch.tensor([u]))[0])
+            f = to_eye(estimate(network, m[None], batch, torch.tensor([u]))[0])
         if drawn:
             z = torch.randn(x.shape, generator=generator)
             m = drawn_step(m, f, x, z, u=u, to=to, tau=TAU)
@@ -380,10 +339,10 @@ def perceptual(path: Path) -> Any:
 def losses_of(network: Denoiser, batch: Sample, vgg: Any, alex: Any) -> list[Tensor]:
     """Return the loss of a batch, and its parts: L1 on the path's scale, LPIPS of both nets."""
     u = torch.where(torch.rand(BATCH) < 0.5, torch.ones(BATCH), torch.rand(BATCH))
-    y, x = to_seen(batch.sharp), to_seen(batch.restored)
+    y, x = to_eye(batch.sharp), to_eye(batch.restored)
     m = on_the_way(y, x, torch.randn_like(x), u=u[:, None, None, None], tau=TAU)
     f = estimate(network, m, batch, u)
-    own = (to_seen(f) - y).abs().mean()
+    own = (to_eye(f) - y).abs().mean()
     seen, wanted = (develop(planes, *batch[4:]) for planes in (f, batch.sharp))
     far, near = vgg(seen, wanted).mean(), alex(seen, wanted).mean()
     return [FLOW * own + VGG * far + ALEX * near, own, far, near]

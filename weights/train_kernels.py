@@ -19,16 +19,18 @@ import torch
 from safetensors.torch import save_file
 from timed_run import (
     TimedRun,
+    conditioning,
     load_sample,
     make_or_train,
     random_capture,
     read_references,
     samples_left,
+    turned,
 )
 from torch import Tensor
 from torch.nn import functional as F
 
-from nightfix.condition import Amplification, Conditioning, NoiseModel, Settings
+from nightfix.condition import Settings
 from nightfix.restore import Restorer
 from nightfix.restore.motion.edges import estimates_from_edges
 from nightfix.restore.motion.kernel_network import KernelNetwork
@@ -105,13 +107,9 @@ def make(folder: Path, photos: list[Path], *, count: int, seed: int) -> None:
             rng, generator, ratios=(1, 300), tails=0.5, shot=0.2, read=0.25
         )
         capture = add_noise(seen / ratio, sensor, generator).float()
-        conditioning = Conditioning(
-            amplification=Amplification(ratio=ratio, source="given", reason="given"),
-            noise=NoiseModel(a=float(sensor.shot), b=float(sensor.variance_at_black), source="tag"),
-            blur=False,
-        )
+        told = conditioning(ratio, float(sensor.shot), float(sensor.variance_at_black))
         settings = Settings(steps=1, headroom=min(3.0, math.log2(ratio)))
-        picture = restorer.restore_packed(capture, conditioning, settings)
+        picture = restorer.restore_packed(capture, told, settings)
         border = MARGIN - KERNEL_SIZE // 2
         true = center_kernel(kernel[border:-border, border:-border])
         estimates = estimates_from_edges(picture).half().numpy()
@@ -138,13 +136,6 @@ def loss_of(kernels: Tensor, true: Tensor) -> Tensor:
         part = error / wanted.square().sum((1, 2))
         total = total + weight * part.clamp_min(1e-6).sqrt().mean()
     return total
-
-
-def turned(frames: Tensor, way: int) -> Tensor:
-    """Return one of the eight ways in which squares can be turned and mirrored."""
-    frames = frames.flip(-1) if way & 1 else frames
-    frames = frames.flip(-2) if way & 2 else frames
-    return frames.mT if way & 4 else frames
 
 
 def train(folder: Path, output: Path, minutes: float) -> None:

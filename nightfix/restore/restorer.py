@@ -31,7 +31,9 @@ from nightfix.read import (
     transpose_planes,
     unpack_bayer,
 )
+from nightfix.restore.anchoring import anchor_brightness, keep_saturated, keep_what_is_clean
 from nightfix.restore.blending import blend
+from nightfix.restore.colors import settle_colors
 from nightfix.restore.device import (
     SMALLEST_TILE,
     choose_device,
@@ -49,17 +51,10 @@ from nightfix.restore.tiling import (
     Area,
     border_of,
     local_maximum,
-    local_mean,
     map_tiles,
     tiles,
 )
 from nightfix.restore.weights import DEFAULT_WEIGHTS, MOTION_WEIGHTS, load_weights
-
-#: Samples of a plane over which brightness is anchored [packed px].
-_ANCHOR = 32
-
-#: Noise beyond which a sample does not count for its region's brightness [standard deviations].
-_OUTLIER = 8.0
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
@@ -82,15 +77,6 @@ _LIGHTS = (1.2, 1.8)
 
 #: Rows of a plane in which light is drawn.
 _ROWS = 64
-
-#: Share of the saturation that the network leaves of lamps (at least 0.89 was seen).
-_STILL_A_LAMP = 0.75
-
-#: Root mean square of what the network gets wrong where there is no noise [white].
-_SMALLEST_ERROR = 1e-3
-
-#: Brightness at which that is weighed against the noise [white].
-_SHADOWS = 0.1
 
 
 class Restorer:
@@ -187,7 +173,9 @@ class Restorer:
         capture = torch.from_numpy(packed_planes(raw))
         # The planes are on the mosaic's scale, whose white is not the reference's.
         own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
-        restored = self.restore_packed(capture, conditioning, own, progress, moved)
+        colored = raw.cfa_pattern is not None and raw.as_shot_neutral is not None
+        neutral = torch.from_numpy(raw.as_shot_neutral) if colored else None
+        restored = self.restore_packed(capture, conditioning, own, progress, moved, neutral=neutral)
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         return unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
 
@@ -259,6 +247,8 @@ class Restorer:
         settings: Settings | None = None,
         progress: Progress = no_progress,
         moved: MotionFound = ignore_motion,
+        *,
+        neutral: Tensor | None = None,
     ) -> Tensor:
         """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
 
@@ -269,6 +259,8 @@ class Restorer:
             white level, finite.
         conditioning, settings, progress, moved
             As for :meth:`restore`.
+        neutral : Tensor or None, shape (3,)
+            Camera RGB of white, green 1; None leaves clouds of color as they are.
 
         Returns
         -------
@@ -277,7 +269,7 @@ class Restorer:
         """
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio
-        restored = _Frame(self, capture, conditioning, settings, progress).restore(moved)
+        restored = _Frame(self, capture, conditioning, settings, progress).restore(moved, neutral)
         return restored.clamp_(max=min(ratio, 2**settings.headroom))
 
 
@@ -309,7 +301,7 @@ class _Frame:
         """Return the shake as the first pass's result shows it, shape (1, k, k)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
-    def restore(self, moved: MotionFound) -> Tensor:
+    def restore(self, moved: MotionFound, neutral: Tensor | None) -> Tensor:
         """Return the restored planes at target brightness."""
         ratio = self.conditioning.amplification.ratio
         restored, kernel = self._sample()
@@ -318,6 +310,8 @@ class _Frame:
         lower = max(1.0, ratio / 2**kept)
         if lower < ratio:
             restored = self._merge_highlights(restored, ratio, lower)
+        if neutral is not None:
+            restored = settle_colors(restored, self.capture, self.conditioning, neutral)
         if kernel is not None:
             moved(motion_of(kernel[0].numpy()))
             # Saturated samples of a shake are streaks, to be gathered.
@@ -515,113 +509,3 @@ def _lamp_tile(wanted: Tensor) -> int:
         return float(cells.sum()) * (side + 2 * _LAMP_CONTEXT) ** 2
 
     return min(_LAMP_TILES, key=pixels)
-
-
-def keep_what_is_clean(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
-    """Blend the restored picture with the amplified capture by what each has of error.
-
-    Parameters and result are those of :func:`anchor_brightness`.
-
-    Notes
-    -----
-    With the noise's standard deviation s and the network's own smallest error e, which does
-    not fall with the noise, s^4 / (s^4 + e^4) is taken of the restored picture: of a photo
-    with noise to remove all but a trace, of a clean one next to nothing.
-    """
-    ratio, noise = conditioning.amplification.ratio, conditioning.noise
-    variance = noise.a * ratio * _SHADOWS + noise.b * ratio**2
-    share = variance**2 / (variance**2 + _SMALLEST_ERROR**4)
-    return restored.mul_(share).add_(capture, alpha=ratio * (1 - share))
-
-
-def keep_saturated(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
-    """Raise lamps that saturated the sensor to one level again.
-
-    Editors take a lamp for white where every color reaches the white level; one that the
-    network leaves a little below it shows as a purple speck. So samples are at least the ratio
-    where the capture is saturated and the network agrees that it is light, not a hot pixel.
-
-    Parameters and result are those of :func:`anchor_brightness`.
-    """
-    ratio = conditioning.amplification.ratio
-    lamp = (capture >= 1) & (restored >= _STILL_A_LAMP * ratio)
-    restored[lamp] = restored[lamp].clamp_min(ratio)
-    return restored
-
-
-def anchor_brightness(restored: Tensor, capture: Tensor, conditioning: Conditioning) -> Tensor:
-    """Hold every region's mean at that of the amplified capture.
-
-    Parameters
-    ----------
-    restored : Tensor, shape (4, h, w)
-        Restored planes at target brightness; changed in place.
-    capture : Tensor, same shape
-        The capture before amplification.
-    conditioning : Conditioning
-        Ratio and noise, which say how far a mean may be off by chance.
-
-    Returns
-    -------
-    Tensor, shape (4, h, w)
-
-    Notes
-    -----
-    Means of each plane are taken over 32 x 32 samples, every 16, without what lies
-    within a shake's reach of a lamp, whose streaks the restoration gathers. Where they
-    differ by more than half a standard error of the capture's mean and a quarter of a
-    percent, what is beyond that is added back, interpolated between the means. A sample of
-    the capture counts as differing by at most eight standard deviations and the restored
-    value, of which 1/1024 is less than that: no single one moves a region.
-    """
-    ratio, noise = conditioning.amplification.ratio, conditioning.noise
-    known = _away_from_lamps(restored)
-    share = local_mean(known, _ANCHOR).clamp_min_(1e-6)
-    pitch, (height, width) = _ANCHOR // 2, restored.shape[1:]
-    size = ((share.shape[1] - 1) * pitch + 1, (share.shape[2] - 1) * pitch + 1)
-    # Plane by plane, to save memory.
-    for plane, captured in zip(restored[:, None], capture[:, None], strict=True):
-        seen = _without_outliers(captured, plane, conditioning)
-        wanted = local_mean(seen * known, _ANCHOR).mul_(ratio / share)
-        missing = wanted - local_mean(plane * known, _ANCHOR) / share
-        variance = noise.a * ratio * wanted.clamp_min(0) + noise.b * ratio**2
-        allowed = (variance / share).sqrt() / (2 * _ANCHOR) + 0.0025 * wanted.abs()
-        missing = missing.sign() * (missing.abs() - allowed).clamp_min(0)
-        smooth = F.interpolate(missing[None], size, mode="bilinear", align_corners=True)[0]
-        plane.add_(smooth[:, :height, :width])
-    return restored
-
-
-def _without_outliers(captured: Tensor, plane: Tensor, conditioning: Conditioning) -> Tensor:
-    """Bring what of a capture's plane is far from the restored plane nearer to it.
-
-    Parameters
-    ----------
-    captured, plane : Tensor, shape (1, h, w)
-        The plane before amplification and restored.
-    conditioning : Conditioning
-        Ratio and noise.
-
-    Returns
-    -------
-    Tensor, shape (1, h, w)
-        ``captured`` with other values only where it is beyond.
-    """
-    ratio, noise = conditioning.amplification.ratio, conditioning.noise
-    limited = []
-    # A few rows at a time, to save memory.
-    for top in range(0, plane.shape[1], _ROWS):
-        seen, light = (whole[:, top : top + _ROWS] for whole in (captured, plane))
-        variance = light.clamp_min(0) * (noise.a * ratio) + noise.b * ratio**2
-        reach = light.abs() + _OUTLIER * variance.sqrt_()
-        limited.append(seen.clamp((light - reach) / ratio, (light + reach) / ratio))
-    return torch.cat(limited, 1)
-
-
-def _away_from_lamps(restored: Tensor) -> Tensor:
-    """Return 0 near what is well above white and 1 elsewhere, shape (1, h, w)."""
-    bright = (restored.amax(0, keepdim=True) > _HIGHLIGHTS[1]).to(restored.dtype)
-    coarse = F.max_pool2d(bright, 8, ceil_mode=True)
-    near = local_maximum(coarse, 2)[0]
-    near = near.repeat_interleave(8, 0).repeat_interleave(8, 1)
-    return 1 - near[None, : restored.shape[1], : restored.shape[2]]

@@ -12,9 +12,9 @@ from nightfix.condition.noise import NoiseModel
 from nightfix.errors import DeviceMemoryError
 from nightfix.read.bayer import CFA_PATTERNS, pack_bayer, transpose_planes
 from nightfix.restore import restorer as module
+from nightfix.restore.anchoring import anchor_brightness, keep_saturated
 from nightfix.restore.motion.kernels import shake_length, still
 from nightfix.restore.network import condition_of
-from nightfix.restore.restorer import anchor_brightness, keep_saturated
 
 
 def conditioning(ratio: float = 16.0, a: float = 4e-4, b: float = 4e-7) -> Conditioning:

@@ -63,7 +63,7 @@ def test_every_pixel_keeps_its_own_three_colors(tiny_restorer, rng, monkeypatch)
     monkeypatch.setattr(
         Restorer,
         "restore_packed",
-        lambda _, capture, told, *__: capture * told.amplification.ratio,
+        lambda _, capture, told, *__, **___: capture * told.amplification.ratio,
     )
     raw = raw_from_array(rng.uniform(0, 0.05, (18, 21, 3)))
     restored = tiny_restorer.restore(raw, dataclasses.replace(conditioning(), blur=False))

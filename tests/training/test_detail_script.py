@@ -41,12 +41,6 @@ def papers_sample(y, x, e):
     return ABAR_T**0.5 * y + (1 - ABAR_T) ** 0.5 * (gamma * (x - y) + e)
 
 
-def test_the_scale_is_undone():
-    light = torch.linspace(-0.5, 8, 1001, dtype=torch.float64)
-    assert torch.allclose(script.to_light(script.to_seen(light)), light, atol=1e-12)
-    assert bool((script.to_seen(light).diff() > 0).all())
-
-
 def test_the_way_is_that_of_the_paper(pictures):
     y, x, _, e, _ = pictures
     ours = script.on_the_way(y, x, e, u=U, tau=TAU)
