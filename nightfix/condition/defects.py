@@ -17,11 +17,7 @@ from safetensors.numpy import load
 from nightfix.condition.mending import Estimate
 
 Mosaic = NDArray[np.float32]
-Flags = NDArray[np.bool_]
-
-#: Rows or columns of samples, shape (samples,), and offsets (row, column) from them [px].
 Places = NDArray[np.intp]
-Offsets = tuple[tuple[int, int], ...]
 
 #: Farthest that the network looks at samples around one [px].
 SEEN = 4
@@ -36,15 +32,7 @@ MARGIN = 8
 OFFSETS = tuple(
     (y, x) for y in range(-SEEN, SEEN + 1) for x in range(-SEEN, SEEN + 1) if (y, x) != (0, 0)
 )
-_BESIDE = ((0, -1), (0, 1), (-1, 0), (1, 0))
-
-#: Offsets of the nearest eight of a sample's own plane.
-NEAR = tuple((y, x) for y in (-2, 0, 2) for x in (-2, 0, 2) if (y, x) != (0, 0))
-
-#: What those eight and the four beside a sample rise by together from which it is light, in units
-#: of what it stands out by. Of the squared error of hot pixels in photos of detail, about one part
-#: in 1500 is left so.
-_SHARED = 2.5
+_BESIDE = tuple(OFFSETS.index(offset) for offset in ((0, -1), (0, 1), (-1, 0), (1, 0)))
 
 #: What a sample may have around it: red and blue sites, green ones, and those of a sensor that
 #: sees no colors.
@@ -131,61 +119,31 @@ def features(
     about n first.
     """
     rows, columns, excess, sign = found
-    level = _level(block, found)
-    beside = gather(block, rows, columns, _BESIDE)
+    at = MARGIN + rows, MARGIN + columns
+    level = block[at] - sign * excess
+    around = np.stack([block[at[0] + y, at[1] + x] for y, x in OFFSETS], 1)
+    brightest = around[:, _BESIDE].max(1)
+    gains = [
+        sensor.gains[(rows + y) % 2, (columns + x) % 2] / sensor.gains[rows % 2, columns % 2]
+        for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))
+    ]
+    for index, (y, x) in enumerate(OFFSETS):
+        around[:, index] *= gains[y % 2 * 2 + x % 2]
+    around -= level[:, None]
+    around /= sign * excess[:, None]
     noise = np.sqrt(sensor.a * np.maximum(level, 0) + sensor.b)
     cell = rows // _CELL, columns // _CELL
     facts = (
         np.log(excess / noise),
         np.arcsinh(level / excess),
         (level + excess) / sensor.saturated,
-        beside.max(0) / sensor.saturated,
-        *np.log(_gains(found, sensor)[1:]),
+        brightest / sensor.saturated,
+        *np.log(gains[1:]),
         np.log(np.maximum(level + excess, 1e-5) / sensor.highlights),
         *(np.log(detail[cell] / excess + 1e-3) for detail in details[::sign]),
         np.full_like(excess, sign > 0),
     )
-    around = np.clip(_rises(block, found, sensor, OFFSETS), -_FAR, _FAR)
-    return np.concatenate([around, np.stack(facts)], dtype=np.float32).T
-
-
-def gather(block: Mosaic, rows: Places, columns: Places, offsets: Offsets) -> Mosaic:
-    """Return the samples at offsets from others of a block, shape (offsets, samples)."""
-    flat, width = np.ascontiguousarray(block).ravel(), block.shape[1]
-    at = (MARGIN + rows) * width + MARGIN + columns
-    return np.stack([flat[at + (y * width + x)] for y, x in offsets])
-
-
-def _level(block: Mosaic, found: StandingOut) -> Mosaic:
-    """Return what samples stand out of, shape (samples,)."""
-    rows, columns, excess, sign = found
-    level: Mosaic = block[MARGIN + rows, MARGIN + columns] - sign * excess
-    return level
-
-
-def _gains(found: StandingOut, sensor: Sensor) -> list[Mosaic]:
-    """Return g_y / g_x at samples, beside them in the row, in the column, and diagonally."""
-    y, x = found.rows % 2, found.columns % 2
-    own = sensor.gains[y, x]
-    return [sensor.gains[y ^ down, x ^ across] / own for down in (0, 1) for across in (0, 1)]
-
-
-def _rises(block: Mosaic, found: StandingOut, sensor: Sensor, offsets: Offsets) -> Mosaic:
-    """Return (g_y / g_x y - n) / E of :func:`features`, not cut, shape (offsets, samples)."""
-    rises = gather(block, found.rows, found.columns, offsets)
-    gains = _gains(found, sensor)
-    for index, (y, x) in enumerate(offsets):
-        rises[index] *= gains[y % 2 * 2 + x % 2]
-    rises -= _level(block, found)
-    rises /= found.sign * found.excess
-    return rises
-
-
-def _is_light(block: Mosaic, found: StandingOut, sensor: Sensor) -> Flags:
-    """Tell which samples share what they stand out by with those next to them."""
-    rises = _rises(block, found, sensor, NEAR + _BESIDE)
-    shared: Flags = np.clip(rises, 0, 1).sum(0) > _SHARED
-    return shared
+    return np.concatenate([np.clip(around, -_FAR, _FAR), np.stack(facts, 1)], 1, dtype=np.float32)
 
 
 def evidence(
@@ -202,14 +160,12 @@ def evidence(
     -------
     ndarray, shape (samples,), float32
         Logarithm of the odds of a defect where as many samples are defects as stand out by
-        light; the least that is told where those next to a sample share what it stands out by,
-        which no network is asked about.
+        light.
     """
     kinds = sensor.kinds[found.rows % 2, found.columns % 2]
-    logits = np.full(len(kinds), -_SURE, np.float32)
-    open_to_doubt = ~_is_light(block, found, sensor)
+    logits = np.empty(len(kinds), np.float32)
     for kind, layers in enumerate(_network().around):
-        ours = np.flatnonzero(open_to_doubt & (kinds == kind))
+        ours = np.flatnonzero(kinds == kind)
         for start in range(0, len(ours), _AT_ONCE):
             part = ours[start : start + _AT_ONCE]
             some = found._replace(

@@ -12,18 +12,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nightfix.condition.defects import (
     MARGIN,
-    NEAR,
-    Flags,
-    Mosaic,
-    Places,
     Sensor,
     StandingOut,
     detail_of,
     evidence,
-    gather,
     log_odds,
     with_estimate,
 )
@@ -32,6 +28,13 @@ from nightfix.condition.noise import NoiseModel, choose_noise
 from nightfix.condition.saturation import find_saturation
 from nightfix.parallel import in_parallel
 from nightfix.read import RawImage, finite
+
+Mosaic = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+#: Rows or columns of samples, shape (samples,), and offsets (row, column) from them [px].
+Places = NDArray[np.intp]
+Offsets = tuple[tuple[int, int], ...]
 
 #: How far a sample stands out of its own plane's neighbors, at least, and how far those of a stuck
 #: line do [standard deviations of the noise].
@@ -64,7 +67,8 @@ _ROWS = 64
 #: Share of a line's samples that stand out, at least, for it to be a stuck row or column.
 _OF_A_LINE = 0.75
 
-#: Offsets (row, column) of the neighbors of a sample's own plane, the nearest 24.
+#: Offsets (row, column) of the neighbors of a sample's own plane, the nearest and those around.
+_NEAR = tuple((y, x) for y in (-2, 0, 2) for x in (-2, 0, 2) if (y, x) != (0, 0))
 _FAR = tuple((y, x) for y in (-4, -2, 0, 2, 4) for x in (-4, -2, 0, 2, 4) if (y, x) != (0, 0))
 #: The samples beside one in a row.
 _BESIDE = ((0, -1), (0, 1))
@@ -324,6 +328,11 @@ def _one_side(
     )
 
 
+def _gather(block: Mosaic, rows: Places, columns: Places, offsets: Offsets) -> Mosaic:
+    """Return the samples at offsets from others, shape (offsets, samples)."""
+    return np.stack([block[MARGIN + rows + y, MARGIN + columns + x] for y, x in offsets])
+
+
 def _lines(block: Mosaic, stands_out: Flags) -> Flags:
     """Tell which columns look stuck in segments of some rows, shape (segments, columns)."""
     parts = list(_parts(stands_out.shape[0]))
@@ -332,10 +341,10 @@ def _lines(block: Mosaic, stands_out: Flags) -> Flags:
         for column in np.flatnonzero(stands_out[part].mean(0) >= _OF_A_LINE):
             rows = np.arange(part.start, part.stop)
             places = rows, np.full_like(rows, column)
-            beside = np.maximum(*gather(block, *places, ((0, -2), (0, 2))))
+            beside = np.maximum(*_gather(block, *places, ((0, -2), (0, 2))))
             excess = block[MARGIN + rows, MARGIN + column] - beside
-            beyond = gather(block, *places, ((0, -3), (0, 3)))
-            rise = (gather(block, *places, _BESIDE) - beyond).mean(0)
+            beyond = _gather(block, *places, ((0, -3), (0, 3)))
+            rise = (_gather(block, *places, _BESIDE) - beyond).mean(0)
             line[column] = np.median(rise) < _LEAST * np.median(excess)
     return lines
 
@@ -351,7 +360,7 @@ def _medians(mosaic: Mosaic, flags: Flags, rows: Places, columns: Places) -> Mos
     """Return what samples should be by their neighbors; see :func:`mend_hot_pixels`."""
     estimates = np.full(len(rows), np.nan, np.float32)
     height, width = flags.shape
-    for offsets, trusted in ((NEAR, False), (_FAR, False), (_FAR, True)):
+    for offsets, trusted in ((_NEAR, False), (_FAR, False), (_FAR, True)):
         left = np.flatnonzero(np.isnan(estimates))
         values = np.empty((len(offsets), len(left)), np.float32)
         for value, (y, x) in zip(values, offsets, strict=True):
