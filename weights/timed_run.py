@@ -80,13 +80,21 @@ def random_capture(
 def random_scene(
     photographs: Photographs, side: int, draws: Draws, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the packed planes of :func:`random_light`, (4, side / 2, side / 2), and the rest."""
+    light, matrix, neutral = random_light(photographs, side, draws, rng)
+    return mosaic_planes(light), matrix, neutral
+
+
+def random_light(
+    photographs: Photographs, side: int, draws: Draws, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a photograph and turn a square of it back into what a camera saw (Brooks et al., 2019).
 
     Returns
     -------
     (Tensor, Tensor, Tensor)
-        Packed planes (4, side / 2, side / 2), a third of them darkened; sRGB to camera (3, 3);
-        camera RGB of white (3,).
+        Linear camera RGB (3, side, side) in [0, 1], a third of them darkened; sRGB to camera
+        (3, 3); camera RGB of white (3,).
     """
     generator = draws.numbers
     chosen = torch.tensor([int(rng.integers(len(photographs)))])
@@ -97,7 +105,7 @@ def random_scene(
     light = torch.einsum("dc,chw->dhw", matrix, light).clamp(0, 1)
     if rng.random() < 0.3:
         light = light * math.exp(rng.uniform(-1.5, 0))
-    return mosaic_planes(inverse_white_balance(light, neutral).clamp(0, 1)), matrix, neutral
+    return inverse_white_balance(light, neutral).clamp(0, 1), matrix, neutral
 
 
 def conditioning(ratio: float, a: float, b: float) -> Conditioning:

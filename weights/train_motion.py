@@ -145,7 +145,7 @@ def scene(references: References, draws: Draws, rng: np.random.Generator) -> Ten
     return light.clamp(0, 60)
 
 
-def estimate(shake: Shake, generator: torch.Generator, rng: np.random.Generator) -> Tensor:
+def estimate_of(shake: Shake, generator: torch.Generator, rng: np.random.Generator) -> Tensor:
     """Return the kernel that an estimate might give: right, misjudged, or too wide."""
     chance, path = rng.random(), shake.path
     if chance < 0.45:
@@ -185,7 +185,7 @@ def make(folder: Path, photos: list[Path], count: int, seed: int) -> None:
         conditioning = Conditioning(amplification=amplification, noise=noise, blur=False)
         headroom = min(6.0, math.log2(ratio))
         picture = restorer.restore_packed(capture, conditioning, Settings(headroom=headroom))
-        told = estimate(shake, generator, rng)
+        told = estimate_of(shake, generator, rng)
         undone = deconvolve(picture[None], told[None], saturation=min(ratio, 64.0))[0]
         frames = (picture, undone.clamp(-10, 200), sharp, capture * ratio)
         names = ("picture", "undone", "sharp", "capture")

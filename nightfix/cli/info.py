@@ -67,6 +67,7 @@ def _made(record: Record) -> dict[str, str]:
         "noise": "" if record.noise is None else _noise(*record.noise),
         "hot pixels": "" if record.hot_pixels is None else f"{record.hot_pixels} repaired",
         "camera shake": _shake(record),
+        "detail": "" if not record.detail_drawn else f"{record.detail_drawn:.0f} % generated",
         "lens corrected": "" if record.lens == "off" else record.lens,
         "look": record.look,
         "computed on": record.computed,

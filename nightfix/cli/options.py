@@ -306,6 +306,16 @@ ChromaOption = Annotated[
         help="Strength for color noise. (default: same as --strength)",
     ),
 ]
+DetailOption = Annotated[
+    float,
+    option(
+        "--detail",
+        group=RESTORATION,
+        min=0,
+        max=100,
+        help="Draw detail that noise has taken: plausible, not captured. 0 draws none.",
+    ),
+]
 DeblurOption = Annotated[
     bool | None,
     option(
@@ -365,7 +375,7 @@ SeedOption = Annotated[
         "--seed",
         group=RESTORATION,
         min=0,
-        help="Random seed of the light simulated between passes.",
+        help="Random seed of the light simulated between passes, and of drawn detail.",
     ),
 ]
 DeterministicOption = Annotated[

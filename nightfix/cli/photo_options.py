@@ -18,6 +18,7 @@ from nightfix.cli.options import (
     ChromaOption,
     DarkOption,
     DeblurOption,
+    DetailOption,
     DeterministicOption,
     DeviceOption,
     EvOption,
@@ -53,6 +54,7 @@ class PhotoOptions:
     steps: StepsOption = str(SETTINGS.steps)  # type: ignore[assignment]
     strength: StrengthOption = SETTINGS.strength
     chroma: ChromaOption = DEFAULTS.chroma
+    detail: DetailOption = SETTINGS.detail
     deblur: DeblurOption = DEFAULTS.deblur
     black: BlackOption = BlackChoice.masked
     dark: DarkOption = field(default_factory=list)
@@ -90,6 +92,7 @@ class PhotoOptions:
                 headroom=self.headroom,
                 seed=self.seed,
                 deterministic=self.deterministic,
+                detail=self.detail,
                 tile=tile,
             ),
             chroma=self.chroma,

@@ -32,6 +32,9 @@ from .conditioning import (
     condition_raw as condition_raw,
 )
 from .conditioning import (
+    detail_share as detail_share,
+)
+from .conditioning import (
     passes as passes,
 )
 from .dark import (

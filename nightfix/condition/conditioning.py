@@ -74,12 +74,16 @@ class Settings:
         Seed of the photons drawn between the passes.
     deterministic : bool
         Add the expected light between the passes, without drawing its shot noise.
+    detail : float
+        0 (the most likely picture) to 100: how far to go towards a picture in which detail that
+        noise has taken is drawn anew; see :func:`detail_share`.
     tile : int or None
         Side of a tile [mosaic px]; None suits the device.
     """
 
     steps: int = 3
     strength: float = 100.0
+    detail: float = 0.0
     headroom: float = 3.0
     seed: int = 0
     deterministic: bool = False
@@ -99,6 +103,25 @@ def passes(settings: Settings, conditioning: Conditioning) -> int:
     the figures of the validation set this was fitted on.
     """
     return settings.steps or (AUTO_STEPS if conditioning.amplified_noise >= _NOISY else 1)
+
+
+#: Amplified noise from which detail is drawn, and where all of it is.
+_TAKEN = (0.025, 0.08)
+
+
+def detail_share(raw: RawImage, conditioning: Conditioning, settings: Settings) -> float:
+    """Return how far detail is drawn, 0 to 1: as asked for, less where there is little noise.
+
+    Notes
+    -----
+    Only a color mosaic gets any: what is drawn is judged by the developed picture, and three
+    colors a pixel are restored as four mosaics, whose drawings would differ.
+    """
+    if raw.cfa_pattern is None or raw.as_shot_neutral is None or has_three_colors(raw):
+        return 0.0
+    low, high = _TAKEN
+    taken = min(max((conditioning.amplified_noise - low) / (high - low), 0.0), 1.0)
+    return settings.detail / 100 * taken
 
 
 def ceiling(raw: RawImage, ratio: float, settings: Settings) -> float:

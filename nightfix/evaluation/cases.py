@@ -22,12 +22,14 @@ from nightfix.training import (
     add_noise,
     blur,
     find_pairs,
+    linearize,
     mosaic_planes,
+    random_look,
     random_shake,
     read_pair,
     read_photograph,
+    to_camera,
     uniform,
-    unprocess,
 )
 
 #: Side to which larger photographs are reduced, and then cut [px].
@@ -50,6 +52,8 @@ class Case:
         Reference units.
     conditioning : Conditioning
         Ratio and noise.
+    neutral : Tensor or None, shape (3,)
+        Camera RGB of white, green 1; None where it is not known.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Case:
     capture: Tensor
     truth: Tensor
     conditioning: Conditioning
+    neutral: Tensor | None
 
 
 def synthetic_cases(
@@ -90,10 +95,11 @@ def synthetic_cases(
         raise InputError(f"{folder}: no photographs here", "--photos takes a folder of JPEG or PNG")
     for number, file in enumerate(files):
         generator = torch.Generator().manual_seed(1_000_003 * seed + number)
-        light = unprocess(_reduced(file), generator)
+        look = random_look(generator)
+        light = to_camera(linearize(_reduced(file), look.contrast), look)
         for ratio in ratios:
             for shaken in (False, True) if blur else (False,):
-                yield _synthetic(file.name, light, ratio, shaken, generator)
+                yield _synthetic(file.name, light, look.neutral, ratio, generator, shaken=shaken)
 
 
 def _reduced(file: Path) -> Tensor:
@@ -107,7 +113,13 @@ def _reduced(file: Path) -> Tensor:
 
 
 def _synthetic(
-    name: str, light: Tensor, ratio: float, shaken: bool, generator: torch.Generator
+    name: str,
+    light: Tensor,
+    neutral: Tensor,
+    ratio: float,
+    generator: torch.Generator,
+    *,
+    shaken: bool,
 ) -> Case:
     gain = math.exp(float(uniform(math.log(0.3), math.log(6.0), generator, 1)))
     read = math.exp(0.55 * math.log(gain) + 1.2) / 16000
@@ -128,6 +140,7 @@ def _synthetic(
         capture=add_noise(seen / ratio, sensor, generator),
         truth=truth.clamp(0, 1),
         conditioning=_conditioning(ratio, gain / 16000, float(sensor.variance_at_black)),
+        neutral=neutral,
     )
 
 
@@ -152,10 +165,12 @@ def real_cases(folder: Path, protocol: Protocol) -> Iterator[Case]:
     for files in find_pairs(folder, protocol, test=True):
         pair = read_pair(files)
         noise, _ = choose_noise(pair.short)
+        neutral = pair.short.as_shot_neutral
         yield Case(
             name=files.short.name,
             group=f"x{pair.ratio:.0f}",
             capture=torch.from_numpy(packed_planes(pair.short)),
             truth=torch.from_numpy(packed_planes(pair.long)).clamp(0, 1),
             conditioning=_conditioning(pair.ratio, noise.a, noise.b),
+            neutral=None if neutral is None else torch.from_numpy(neutral),
         )

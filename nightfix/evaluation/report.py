@@ -74,7 +74,9 @@ def evaluate(
         found = {0: measure(captured, case.truth)}
         for count in steps:
             wanted = replace(settings, steps=count)
-            restored = restorer.restore_packed(case.capture, case.conditioning, wanted)
+            restored = restorer.restore_packed(
+                case.capture, case.conditioning, wanted, neutral=case.neutral
+            )
             found[count] = measure(restored, case.truth)
         for count, merit in found.items():
             merits.setdefault((case.group, count), []).append(merit)

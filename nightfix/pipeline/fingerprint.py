@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nightfix.condition import Settings
 from nightfix.develop import look_path
 from nightfix.read import declared_size, end_of_pieces, read_tags
 from nightfix.write import record_of_file
@@ -31,6 +32,8 @@ _NOT_IN_PIXELS = ("dark", "output", "formats", "suffix", "overwrite", "show_shak
 #: Looks that are no files.
 _OWN_LOOKS = ("none", "camera")
 _NOT_IN_PIXELS_OF_SETTINGS = ("tile",)
+#: Settings that earlier releases did not have: left out where they are as by default.
+_LATER_SETTINGS = {"detail": Settings().detail}
 
 
 def settings_fingerprint(path: Path, options: EnhanceOptions, weights: str) -> str:
@@ -99,6 +102,9 @@ def _flat(options: EnhanceOptions) -> dict[str, Any]:
         del values[name]
     for name in _NOT_IN_PIXELS_OF_SETTINGS:
         del values["settings"][name]
+    for name, default in _LATER_SETTINGS.items():
+        if values["settings"][name] == default:
+            del values["settings"][name]
     return values
 
 

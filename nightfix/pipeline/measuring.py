@@ -73,6 +73,22 @@ def upright_motion(motion: CameraMotion, orientation: int) -> CameraMotion:
     return motion_of(orient(motion.kernel, orientation))
 
 
+def detail_note(raw: RawImage, asked: float, share: float) -> str:
+    """Return the note on detail that was asked for [%], of which a share was drawn; else ""."""
+    if asked == 0:
+        return ""
+    if share > 0:
+        return generated_note(100 * share)
+    if raw.cfa_pattern is None or has_three_colors(raw):
+        return "no detail was generated: that is for photos of a color mosaic alone"
+    return "no detail was generated: the photo has too little noise to have lost any"
+
+
+def generated_note(percent: float) -> str:
+    """Return the note on detail that was drawn [%]."""
+    return f"detail was generated ({percent:.0f} %): fine texture is plausible, not captured"
+
+
 def motion_note(length: float, direction: float | None, deblur: bool | None) -> str:
     """Return the note on camera shake of some length [px] and direction [degrees], if known."""
     way = "" if direction is None else f", mostly {_WAYS[round(direction / 45) % len(_WAYS)]}"

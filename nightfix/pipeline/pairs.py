@@ -15,7 +15,7 @@ from nightfix.condition import ceiling, format_exposure_time
 from nightfix.develop import COLOR_SPACES, develop_raw
 from nightfix.pipeline.compare import read_picture
 from nightfix.pipeline.look import look_of
-from nightfix.pipeline.measuring import motion_note
+from nightfix.pipeline.measuring import generated_note, motion_note
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.sensor import hot_pixels_note
 from nightfix.pipeline.summary import camera_name
@@ -202,6 +202,7 @@ def _facts(
         "Steps": "auto" if record.steps == 0 else str(record.steps or ""),
         "Strength": "" if record.strength in (None, 100) else f"{record.strength:g} %",
         "Color noise": "" if record.chroma is None else f"{record.chroma:g} %",
+        "Detail": "" if not record.detail_drawn else f"{record.detail_drawn:.0f} % generated",
         "Lens corrected": "" if record.lens == "off" else record.lens,
         "Weights": record.weights if record.restored else "not restored",
     }
@@ -212,4 +213,6 @@ def _notes(record: Record) -> tuple[str, ...]:
     notes = [hot_pixels_note(record.hot_pixels)] if record.hot_pixels else []
     if record.shake:
         notes.append(motion_note(record.shake, record.shake_direction, record.deblur))
+    if record.detail_drawn:
+        notes.append(generated_note(record.detail_drawn))
     return tuple(notes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nightfix.condition import Conditioning, passes
+from nightfix.condition import Conditioning, detail_share, passes
 from nightfix.develop import (
     LensFacts,
     choose_white_balance,
@@ -23,6 +23,7 @@ from nightfix.pipeline.fingerprint import ResultState, result_state, settings_fi
 from nightfix.pipeline.look import look_of
 from nightfix.pipeline.measuring import (
     blend_with_capture,
+    detail_note,
     measure_photo,
     motion_note,
     upright_motion,
@@ -314,19 +315,23 @@ def restore(
     motions = [upright_motion(motion, raw.orientation) for motion in found]
     restored = blend_with_capture(raw, restored, conditioning, options)
     timings = replace(prepared.timings, network=time.perf_counter() - started)
-    shaken = replace(
+    notes = [motion_note(motion.length, motion.direction, options.deblur) for motion in motions]
+    detail = detail_share(raw, conditioning, options.settings)
+    notes.append(detail_note(raw, options.settings.detail, detail))
+    done = replace(
         prepared,
         raw=restored,
         motion=motions[0] if motions else None,
-        notes=prepared.notes
-        + tuple(motion_note(motion.length, motion.direction, options.deblur) for motion in motions),
+        notes=(*prepared.notes, *filter(None, notes)),
         timings=timings,
     )
-    return replace(shaken, record=_record(shaken, conditioning, restorer))
+    return replace(done, record=_record(done, conditioning, restorer, detail))
 
 
-def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) -> Record:
-    """Write down how a result is made."""
+def _record(
+    prepared: Prepared, conditioning: Conditioning, restorer: Restorer, detail: float
+) -> Record:
+    """Write down how a result is made, and what share of its detail was drawn."""
     settings = prepared.options.settings
     return Record(
         restored=True,
@@ -336,6 +341,8 @@ def _record(prepared: Prepared, conditioning: Conditioning, restorer: Restorer) 
         steps=settings.steps,
         strength=settings.strength,
         chroma=prepared.options.chroma,
+        detail=settings.detail or None,
+        detail_drawn=100 * detail or None,
         headroom=settings.headroom,
         seed=settings.seed,
         deterministic=settings.deterministic,

@@ -18,13 +18,14 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from nightfix.condition import Conditioning, ceiling
+from nightfix.condition import Conditioning, ceiling, detail_share
 from nightfix.develop import LensCorrection, Look, develop_raw, lens_correction, orient, source_area
 from nightfix.errors import CropError
 from nightfix.pipeline.fingerprint import settings_fingerprint
 from nightfix.pipeline.look import look_of
 from nightfix.pipeline.measuring import (
     blend_with_capture,
+    detail_note,
     measure_photo,
     motion_note,
     upright_motion,
@@ -114,7 +115,9 @@ def preview(
     region = sensor_area(captured, crop or _middle(captured))
     raw, conditioning, _, notes = measure_photo(captured, options)
     look, said = look_of(captured, options.writing)
-    for note in (*notes, *filter(None, [said])):
+    asked = options.settings.detail
+    drawn = detail_note(raw, asked, detail_share(raw, conditioning, options.settings))
+    for note in (*notes, *filter(None, [said, drawn])):
         announce(f"note: {note}")
     full_strength = replace(
         options, settings=replace(options.settings, strength=100.0), chroma=None

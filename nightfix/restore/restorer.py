@@ -17,6 +17,7 @@ from nightfix.condition import (
     Settings,
     capture_passes,
     ceiling,
+    detail_share,
     passes,
     saturated_to_white,
 )
@@ -34,6 +35,7 @@ from nightfix.read import (
 from nightfix.restore.anchoring import anchor_brightness, keep_saturated, keep_what_is_clean
 from nightfix.restore.blending import blend
 from nightfix.restore.colors import settle_colors
+from nightfix.restore.detail import PLACES, draw_detail, told_place
 from nightfix.restore.device import (
     SMALLEST_TILE,
     choose_device,
@@ -54,7 +56,12 @@ from nightfix.restore.tiling import (
     map_tiles,
     tiles,
 )
-from nightfix.restore.weights import DEFAULT_WEIGHTS, MOTION_WEIGHTS, load_weights
+from nightfix.restore.weights import (
+    DEFAULT_WEIGHTS,
+    DETAIL_WEIGHTS,
+    MOTION_WEIGHTS,
+    load_weights,
+)
 
 #: Restored values between which the highlights' own restoration takes over.
 _HIGHLIGHTS = (0.9, 1.4)
@@ -111,6 +118,11 @@ class Restorer:
     def motion_network(self) -> Denoiser:
         """The network of the pass that undoes a shake, loaded when a photo needs it."""
         return self._placed(load_weights(MOTION_WEIGHTS)[0])
+
+    @cached_property
+    def detail_network(self) -> Denoiser:
+        """The network that draws detail, loaded when a photo needs it."""
+        return self._placed(load_weights(DETAIL_WEIGHTS)[0])
 
     def tile(self, settings: Settings) -> int:
         """Return the side of the tiles that will be used [mosaic px]."""
@@ -175,7 +187,10 @@ class Restorer:
         own = replace(settings, headroom=settings.headroom - raw.baseline_exposure)
         colored = raw.cfa_pattern is not None and raw.as_shot_neutral is not None
         neutral = torch.from_numpy(raw.as_shot_neutral) if colored else None
-        restored = self.restore_packed(capture, conditioning, own, progress, moved, neutral=neutral)
+        detail = detail_share(raw, conditioning, settings)
+        restored = self.restore_packed(
+            capture, conditioning, own, progress, moved, neutral=neutral, detail=detail
+        )
         shape = (raw.mosaic.shape[0], raw.mosaic.shape[1])
         return unpack_bayer(restored.numpy(), raw.cfa_pattern or "RGGB", shape)
 
@@ -194,6 +209,7 @@ class Restorer:
         once for all.
         """
         conditioning = self.with_shake(raw, conditioning, settings)
+        settings = replace(settings, detail=0.0)
         light = np.zeros_like(raw.mosaic)
         for index, cfa_pattern in enumerate(CFA_PATTERNS):
             one = sampled(raw, cfa_pattern)
@@ -249,6 +265,7 @@ class Restorer:
         moved: MotionFound = ignore_motion,
         *,
         neutral: Tensor | None = None,
+        detail: float = 0.0,
     ) -> Tensor:
         """Do the work of :meth:`restore`, at full strength, on planes that are no photo's.
 
@@ -261,6 +278,8 @@ class Restorer:
             As for :meth:`restore`.
         neutral : Tensor or None, shape (3,)
             Camera RGB of white, green 1; None leaves clouds of color as they are.
+        detail : float
+            Share of drawn detail, 0 to 1 (:func:`nightfix.condition.detail_share`).
 
         Returns
         -------
@@ -269,7 +288,8 @@ class Restorer:
         """
         settings = settings or Settings()
         ratio = conditioning.amplification.ratio
-        restored = _Frame(self, capture, conditioning, settings, progress).restore(moved, neutral)
+        frame = _Frame(self, capture, conditioning, settings, progress)
+        restored = frame.restore(moved, neutral, detail)
         return restored.clamp_(max=min(ratio, 2**settings.headroom))
 
 
@@ -296,13 +316,15 @@ class _Frame:
         self.done = 0
         reference = float(self._condition(1.0).reference)
         self.schedule = exposure_schedule(reference, passes(settings, conditioning))
+        self.passes = len(self.schedule)
 
     def shake(self) -> Tensor | None:
         """Return the shake as the first pass's result shows it, shape (1, k, k)."""
         return self._measure_shake(self._predict(self._condition(1.0)))
 
-    def restore(self, moved: MotionFound, neutral: Tensor | None) -> Tensor:
+    def restore(self, moved: MotionFound, neutral: Tensor | None, detail: float) -> Tensor:
         """Return the restored planes at target brightness."""
+        self.passes += len(PLACES) if detail else 0
         ratio = self.conditioning.amplification.ratio
         restored, kernel = self._sample()
         restored = anchor_brightness(restored, self.capture, self.conditioning)
@@ -316,11 +338,13 @@ class _Frame:
             moved(motion_of(kernel[0].numpy()))
             # Saturated samples of a shake are streaks, to be gathered.
             restored = self._without_shake(restored, kernel)
+        else:
+            restored = keep_what_is_clean(restored, self.capture, self.conditioning)
+            restored = keep_saturated(restored, self.capture, self.conditioning)
+        if detail:
+            restored = self._with_detail(restored, detail)
         self.progress(self.done, self.done)
-        if kernel is not None:
-            return restored
-        restored = keep_what_is_clean(restored, self.capture, self.conditioning)
-        return keep_saturated(restored, self.capture, self.conditioning)
+        return restored
 
     def _sample(self) -> tuple[Tensor, Tensor | None]:
         """Run Algorithm 2: alternate the network's estimate and the exposure step.
@@ -410,6 +434,16 @@ class _Frame:
         weight = ((undone.amax(0, keepdim=True) - low) / (high - low)).clamp_(0, 1)
         return sharp.lerp_(undone, weight)
 
+    def _with_detail(self, picture: Tensor, share: float) -> Tensor:
+        """Draw detail into a picture, in passes of the detail network."""
+        network = self.restorer.detail_network
+
+        def estimate(m: Tensor, u: float) -> Tensor:
+            told = told_place(self._condition(1.0), torch.full((1, 1, 1, 1), u))
+            return self._predict(told, m, picture, network=network)
+
+        return draw_detail(picture, estimate, share=share, seed=self.settings.seed)
+
     def _merge_highlights(self, restored: Tensor, ratio: float, lower: float) -> Tensor:
         """Put lamps back that are brighter than the network is shown at the full ratio."""
         # One weight for the four planes, a little wider than the lamp: no colored rims.
@@ -493,7 +527,7 @@ class _Frame:
         network = self.restorer.network
         shape, multiple = (self.capture.shape[1], self.capture.shape[2]), network.multiple
         border = border_of(network.receptive_radius, multiple)
-        total = len(self.schedule) * len(tiles(shape, self.tile, multiple, border))
+        total = self.passes * len(tiles(shape, self.tile, multiple, border))
         self.progress(self.done, max(total, self.done))
 
 

@@ -23,9 +23,13 @@ DEFAULT_WEIGHTS = "nightfix-base"
 #: Of the pass that undoes a shake, whatever the weights of the others.
 MOTION_WEIGHTS = "nightfix-motion"
 
+#: Of the passes that draw detail.
+DETAIL_WEIGHTS = "nightfix-detail"
+
 #: SHA-256 of the weights that come with the package.
 KNOWN_WEIGHTS = {
     "nightfix-base": "14e75065ef4edf4dad7d96ea0f8bd7adf99c3cd4df7cc1f9588c43fbbb803fec",
+    "nightfix-detail": "5133af41e9800cc506fefb800686a9d3deda823e17fe91d24ee412868c641928",
     "nightfix-motion": "7119cbe00d792a3f9f3842049115e35d5aaa1fc6a9c48b2f7a6bf84d1948743a",
     "nightfix-fast": "97b46c5d1e187402cd8d9c128b5944105569c95a912a92972e7b141e3b73b3be",
 }
@@ -35,6 +39,7 @@ REPOSITORIES = {
     "nightfix-base": ("nightfix/nightfix-base", "main"),
     "nightfix-fast": ("nightfix/nightfix-fast", "main"),
     "nightfix-motion": ("nightfix/nightfix-motion", "main"),
+    "nightfix-detail": ("nightfix/nightfix-detail", "main"),
 }
 
 #: Largest weights file that is fetched or read [bytes].

@@ -38,11 +38,17 @@ from .trainer import (
     train as train,
 )
 from .unprocessing import (
+    linearize as linearize,
+)
+from .unprocessing import (
     mosaic_planes as mosaic_planes,
 )
 from .unprocessing import (
-    uniform as uniform,
+    random_look as random_look,
 )
 from .unprocessing import (
-    unprocess as unprocess,
+    to_camera as to_camera,
+)
+from .unprocessing import (
+    uniform as uniform,
 )

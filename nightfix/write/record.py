@@ -28,6 +28,9 @@ class Record:
         Network passes as asked for; 0 = auto.
     strength, chroma : float or None
         0 to 100; ``chroma`` is None where it is that of all.
+    detail, detail_drawn : float or None
+        How much detail was asked for, and how much of it was generated where the noise of the
+        photo had taken it [%]; None where none was asked for, or none generated.
     headroom : float or None
         Stops kept above white [EV].
     seed : int or None
@@ -67,6 +70,8 @@ class Record:
     steps: int | None = None
     strength: float | None = None
     chroma: float | None = None
+    detail: float | None = None
+    detail_drawn: float | None = None
     headroom: float | None = None
     seed: int | None = None
     deterministic: bool | None = None
@@ -90,7 +95,7 @@ class Record:
         if not self.restored:
             return " ".join(["--no-restore", *developed])
         texts = _texts(self)
-        valued = ("ratio", "steps", "strength", "chroma", "headroom", "seed", "weights")
+        valued = ("ratio", "steps", "strength", "chroma", "detail", "headroom", "seed", "weights")
         words = [f"--{name} {texts[name]}" for name in valued if texts[name]]
         words += ["--deterministic"] if self.deterministic else []
         if self.deblur is not None:
@@ -145,6 +150,8 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "steps": lambda steps: str(steps or "auto"),
     "strength": _plain_number,
     "chroma": _plain_number,
+    "detail": _plain_number,
+    "detail_drawn": lambda percent: f"{percent:.0f}",
     "headroom": _plain_number,
     "shake": lambda length: f"{length:.1f}",
     "shake_direction": lambda degrees: f"{degrees:.0f}",
@@ -156,6 +163,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "steps": lambda text: 0 if text == "auto" else int(text),
     "strength": float,
     "chroma": float,
+    "detail": float,
+    "detail_drawn": float,
     "headroom": float,
     "seed": int,
     "deterministic": _truth,

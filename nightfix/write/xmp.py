@@ -23,6 +23,11 @@ _EXIF = "http://ns.adobe.com/exif/1.0/"
 #: Of our own; XMP names a vocabulary by a URI, which need not lead anywhere.
 NAMESPACE, _PREFIX = "urn:nightfix:settings:1.0:", "nightfix"
 
+#: Where a picture's pixels come from, in the vocabulary of the IPTC; and that some of them come
+#: from a trained model.
+_IPTC, _SOURCE_TYPE = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "DigitalSourceType"
+_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
 #: Edits that are in the pixels of a developed picture, or cannot be made to it:
 #: Camera Raw's settings, its defaults and saved ones, and darktable's history.
 _RAW_EDITS = frozenset(
@@ -77,16 +82,24 @@ def make_packet(
     bytes
         UTF-8.
 
+    Notes
+    -----
+    Where detail was generated, the digital source type says so: agencies ask for it.
+
     References
     ----------
-    ISO 16684-1:2019 (XMP), 7 "Serialization"; of the gain map Google, "Ultra HDR Image
+    ISO 16684-1:2019 (XMP), 7 "Serialization"; IPTC Photo Metadata Standard 2023.1, "Digital
+    Source Type", and the NewsCodes for it; of the gain map Google, "Ultra HDR Image
     Format v1.1", "XMP metadata of the primary image".
     """
     document = _parse(source) or parseString(_EMPTY)
     (rdf,) = document.getElementsByTagNameNS(_RDF, "RDF")[:1]
     for description in _descriptions(rdf):
         for item in _properties(description):
-            if item.namespaceURI == NAMESPACE or (developed and _is_of_the_raw(item)):
+            replaced = item.namespaceURI == NAMESPACE or (
+                bool(record.detail_drawn) and _is_source_type(item)
+            )
+            if replaced or (developed and _is_of_the_raw(item)):
                 _remove(description, item)
     rdf.appendChild(_description(document, record))
     if gain_map is not None:
@@ -225,6 +238,10 @@ def _properties(description: Element) -> list[Element | Attr]:
     return [*description.attributes.values(), *elements]
 
 
+def _is_source_type(item: Element | Attr) -> bool:
+    return item.namespaceURI == _IPTC and item.localName == _SOURCE_TYPE
+
+
 def _is_of_the_raw(item: Element | Attr) -> bool:
     if item.namespaceURI == _TIFF:
         return item.localName not in _TIFF_TEXTS
@@ -254,6 +271,9 @@ def _description(document: Document, record: Record) -> Element:
     element.setAttribute(f"xmlns:{_PREFIX}", NAMESPACE)
     for name, value in properties(record).items():
         element.setAttributeNS(NAMESPACE, f"{_PREFIX}:{name}", value)
+    if record.detail_drawn:
+        element.setAttribute("xmlns:Iptc4xmpExt", _IPTC)
+        element.setAttributeNS(_IPTC, f"Iptc4xmpExt:{_SOURCE_TYPE}", _GENERATED)
     return element
 
 

@@ -168,9 +168,9 @@ def test_the_options_of_a_photo_are_those_of_both_commands(name):
 
 
 def test_options_of_a_photo_become_those_of_the_pipeline():
-    given = PhotoOptions(ratio=16, steps=2, strength=70.0, chroma=90.0, deblur=False)
+    given = PhotoOptions(ratio=16, steps=2, strength=70.0, chroma=90.0, detail=40.0, deblur=False)
     options = given.added_to(EnhanceOptions(formats=("dng",)), tile=512)
     assert options.formats == ("dng",)
     assert options.exposure == ExposureTarget(ratio=16)
-    assert options.settings == Settings(steps=2, strength=70.0, tile=512)
+    assert options.settings == Settings(steps=2, strength=70.0, detail=40.0, tile=512)
     assert (options.chroma, options.deblur) == (90.0, False)

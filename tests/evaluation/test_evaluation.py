@@ -108,6 +108,14 @@ def test_cases_are_the_same_each_time_and_as_noisy_as_told(photos):
         assert error.square().mean().item() == pytest.approx(variance, rel=0.2)
 
 
+def test_colors_are_settled_as_in_a_photo(tiny_restorer, photos):
+    (case, *_) = synthetic_cases(photos, [64.0], blur=False)
+    assert case.neutral is not None
+    (_, row) = evaluate(tiny_restorer, [case], [1])
+    (_, without) = evaluate(tiny_restorer, [replace(case, neutral=None)], [1])
+    assert row.psnr != without.psnr
+
+
 def test_shaken_cases_differ_from_their_truth_by_more_than_noise(photos):
     still, shaken = list(synthetic_cases(photos, [1.0], blur=True))[:2]
     assert psnr(shaken.capture, shaken.truth) < psnr(still.capture, still.truth) - 3
@@ -124,7 +132,9 @@ def test_rows_are_means_over_cases(tiny_restorer, photos):
     wanted = np.mean([measure(16 * case.capture, case.truth).psnr for case in cases])
     assert rows[0].psnr == pytest.approx(wanted)
     restored = [
-        tiny_restorer.restore_packed(case.capture, case.conditioning, Settings(steps=1))
+        tiny_restorer.restore_packed(
+            case.capture, case.conditioning, Settings(steps=1), neutral=case.neutral
+        )
         for case in cases
     ]
     merits = [measure(r, case.truth) for r, case in zip(restored, cases, strict=True)]

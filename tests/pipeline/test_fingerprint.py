@@ -19,6 +19,7 @@ from nightfix.write.record import Record
 MARK = "0123456789abcdef" * 4
 
 OLD_FINGERPRINT = "56cad7fd158b9e2a1dea4caade01058b3cc5ed67cc14103d073f8a5d5aadf913"
+OLD_FINGERPRINT_OF_SETTINGS = "c81b0bc626edbf4fd8c46721c7eb183ab757ccd370f828a13efec7194b4d021c"
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def fingerprint(path, **changes) -> str:
         {"writing": WriteOptions(tone="linear")},
         {"writing": WriteOptions(white_balance=(2.0, 1.0, 1.5))},
         {"settings": Settings(seed=1)},
+        {"settings": Settings(detail=40)},
     ],
     ids=str,
 )
@@ -75,6 +77,11 @@ def test_results_of_earlier_versions_keep_their_fingerprint(photo):
         "writing": WriteOptions(color_space="prophoto", depth=32),
     }
     assert fingerprint(photo, **options) == OLD_FINGERPRINT
+
+
+def test_settings_of_earlier_versions_keep_theirs(photo):
+    """Written down before there was detail to be drawn."""
+    assert fingerprint(photo, settings=Settings(seed=1, steps=1)) == OLD_FINGERPRINT_OF_SETTINGS
 
 
 @pytest.mark.parametrize("place", [0, -1], ids=["start", "end"])

@@ -35,6 +35,8 @@ RECORD = Record(
     noise=(0.0001, 1e-07),
     computed="cpu bfloat16",
     chroma=80,
+    detail=60,
+    detail_drawn=45,
     lens="distortion (as the file says)",
     look="street",
     fingerprint="cd" * 32,
@@ -79,6 +81,27 @@ def test_the_newer_record_replaces_the_older() -> None:
     assert second.count(b"Version=") == 1
 
 
+GENERATED = b"digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+@pytest.mark.parametrize("developed", [False, True])
+def test_generated_detail_is_told_in_the_words_of_agencies(developed: bool) -> None:
+    captured = b"digitalsourcetype/digitalCapture"
+    said = (
+        b'<rdf:Description xmlns:x="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        b'x:DigitalSourceType="http://cv.iptc.org/newscodes/' + captured + b'"/></rdf:RDF>'
+    )
+    source = SOURCE.replace(b"</rdf:RDF>", said)
+    assert captured in source
+    made = make_packet(source, RECORD, developed=developed)
+    parseString(made)
+    assert made.count(b"DigitalSourceType") == 1
+    assert GENERATED in made
+    plain = make_packet(source, Record(restored=True), developed=developed)
+    assert captured in plain
+    assert GENERATED not in plain
+
+
 def test_entities_are_not_expanded() -> None:
     bomb = b'<!DOCTYPE x [<!ENTITY a "boom">]>' + SOURCE[SOURCE.index(b"<x:") :]
     made = make_packet(bomb, RECORD, developed=False)
@@ -113,8 +136,10 @@ def test_values_of_somebody_else_count_as_none(name: str) -> None:
             "--ratio 4.5 --steps 1 --seed 0 --hot-pixels off",
         ),
         (
-            Record(restored=True, ratio=4.5, deterministic=True, deblur=True, hot_pixels=0),
-            "--ratio 4.5 --deterministic --deblur",
+            Record(
+                restored=True, ratio=4.5, detail=60, deterministic=True, deblur=True, hot_pixels=0
+            ),
+            "--ratio 4.5 --detail 60 --deterministic --deblur",
         ),
     ],
 )
