@@ -51,7 +51,9 @@ def benchmark(
     steps: StepCountsOption = "1,2,3",
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|PATH", help="Weights to measure. (default: all known)"),
+        typer.Option(
+            metavar="NAME|PATH", help="Weights to measure. (default: all that restore a photo)"
+        ),
     ] = None,
     device: DeviceOption = "auto",
     batch: Annotated[
@@ -85,11 +87,11 @@ def benchmark(
         measure_darktable,
         processor_name,
     )
-    from nightfix.restore import KNOWN_WEIGHTS
+    from nightfix.restore import PHOTO_WEIGHTS
 
     cases = [
         BenchmarkCase(megapixels=size, weights=name, steps=count, device=device)
-        for name in weights or sorted(KNOWN_WEIGHTS)
+        for name in weights or PHOTO_WEIGHTS
         for size in megapixels
         for count in steps
     ]

@@ -211,9 +211,9 @@ def _preset_names(incomplete: str) -> list[str]:
 
 def _weights_names(incomplete: str) -> list[str]:
     """Complete the name of weights."""
-    from nightfix.restore import KNOWN_WEIGHTS
+    from nightfix.restore import PHOTO_WEIGHTS
 
-    return [name for name in KNOWN_WEIGHTS if name.startswith(incomplete)]
+    return [name for name in PHOTO_WEIGHTS if name.startswith(incomplete)]
 
 
 def _look_names(incomplete: str) -> list[str]:

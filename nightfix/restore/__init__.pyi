@@ -59,6 +59,9 @@ from .weights import (
     KNOWN_WEIGHTS as KNOWN_WEIGHTS,
 )
 from .weights import (
+    PHOTO_WEIGHTS as PHOTO_WEIGHTS,
+)
+from .weights import (
     REPOSITORIES as REPOSITORIES,
 )
 from .weights import (

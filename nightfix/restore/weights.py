@@ -34,6 +34,9 @@ KNOWN_WEIGHTS = {
     "nightfix-fast": "97b46c5d1e187402cd8d9c128b5944105569c95a912a92972e7b141e3b73b3be",
 }
 
+#: Those that restore a photo; the others make passes that the program adds by itself.
+PHOTO_WEIGHTS = tuple(sorted({*KNOWN_WEIGHTS} - {MOTION_WEIGHTS, DETAIL_WEIGHTS}))
+
 #: Repository on the Hugging Face Hub, and revision, where the maintainers publish them.
 REPOSITORIES = {
     "nightfix-base": ("nightfix/nightfix-base", "main"),

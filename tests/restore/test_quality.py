@@ -11,7 +11,7 @@ from nightfix.condition.conditioning import Conditioning, Settings
 from nightfix.condition.noise import NoiseModel
 from nightfix.evaluation.metrics import psnr
 from nightfix.restore.restorer import Restorer
-from nightfix.restore.weights import DETAIL_WEIGHTS, KNOWN_WEIGHTS, MOTION_WEIGHTS
+from nightfix.restore.weights import PHOTO_WEIGHTS
 from nightfix.training.noise import SensorNoise, add_noise
 
 pytestmark = pytest.mark.weights
@@ -24,7 +24,7 @@ def told(ratio: float, sensor: SensorNoise) -> Conditioning:
     )
 
 
-@pytest.fixture(scope="module", params=sorted({*KNOWN_WEIGHTS} - {MOTION_WEIGHTS, DETAIL_WEIGHTS}))
+@pytest.fixture(scope="module", params=PHOTO_WEIGHTS)
 def shipped(request) -> Restorer:
     return Restorer(request.param, device="cpu")
 
