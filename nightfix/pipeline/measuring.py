@@ -81,6 +81,8 @@ def detail_note(raw: RawImage, asked: float, share: float) -> str:
         return generated_note(100 * share)
     if raw.cfa_pattern is None or has_three_colors(raw):
         return "no detail was generated: that is for photos of a color mosaic alone"
+    if raw.as_shot_neutral is None:
+        return "no detail was generated: the file does not say its white balance"
     return "no detail was generated: the photo has too little noise to have lost any"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from nightfix.cli.app import app
 from nightfix.condition import ExposureTarget, Settings
+from nightfix.pipeline.measuring import detail_note
 from nightfix.pipeline.options import EnhanceOptions
 from nightfix.pipeline.pairs import before_after
 from nightfix.pipeline.photo import enhance
@@ -72,6 +74,11 @@ def test_a_monochrome_photo_gets_none(tmp_path: Path, synthetic_raw, drawing) ->
     write_dng(path, synthetic_raw(ratio=100.0, cfa_pattern=None), restored=False)
     result = enhance(path, OPTIONS, restorer=drawing)
     assert any("color mosaic alone" in note for note in result.notes)
+
+
+def test_an_unknown_balance_is_the_reason_that_is_told(synthetic_raw) -> None:
+    raw = replace(synthetic_raw(), as_shot_neutral=None)
+    assert "white balance" in detail_note(raw, 60, 0)
 
 
 def test_a_preview_draws_and_says_so(tmp_path: Path, photo: Path, drawing) -> None:
